@@ -1,0 +1,1 @@
+"""First-party point backbones, one file per family."""

@@ -1,0 +1,1 @@
+"""First-party view teachers, one file per family."""

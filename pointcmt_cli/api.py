@@ -1,0 +1,88 @@
+"""PUBLIC: all that a plug-in may import. Contracts, the types that cross them, and the point operations.
+
+An entry point in `pointcmt.backbones`, `.teachers`, `.renderers` or `.objectives` names a factory with keyword-only
+options; what the factory returns must behave as the protocol of that group says. There is nothing to subclass or to
+register. Names load on first use, so a renderer that needs no torch does not pay for it.
+
+Shapes: B batch, N points, V views, D features, K classes, H W image.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+    from pointcmt_cli.data.rigs import Cameras as Cameras
+    from pointcmt_cli.data.shape import Shape as Shape
+    from pointcmt_cli.errors import PointCMTError as PointCMTError
+    from pointcmt_cli.models.distillation import Distillation as Distillation
+    from pointcmt_cli.ops.emd import earth_movers_distance as earth_movers_distance
+    from pointcmt_cli.ops.points import ball_query as ball_query
+    from pointcmt_cli.ops.points import farthest_points as farthest_points
+    from pointcmt_cli.ops.points import gather as gather
+    from pointcmt_cli.ops.points import interpolate as interpolate
+    from pointcmt_cli.ops.points import k_nearest as k_nearest
+    from pointcmt_cli.ops.points import three_nearest as three_nearest
+
+_HOMES = {
+    "Cameras": "pointcmt_cli.data.rigs",
+    "Distillation": "pointcmt_cli.models.distillation",
+    "PointCMTError": "pointcmt_cli.errors",
+    "Shape": "pointcmt_cli.data.shape",
+    "ball_query": "pointcmt_cli.ops.points",
+    "earth_movers_distance": "pointcmt_cli.ops.emd",
+    "farthest_points": "pointcmt_cli.ops.points",
+    "gather": "pointcmt_cli.ops.points",
+    "interpolate": "pointcmt_cli.ops.points",
+    "k_nearest": "pointcmt_cli.ops.points",
+    "three_nearest": "pointcmt_cli.ops.points",
+}
+__all__ = ["Backbone", "Objective", "Renderer", "Teacher", *_HOMES]
+
+
+class Backbone(Protocol):
+    """A point encoder: an nn.Module without a classification head.
+
+    In eval mode each row's features depend on that row alone. An optional attribute `minimum_points` (1 if absent)
+    says how few points it takes. Distillation, neck and head are the core's business.
+    """
+
+    feature_dim: int
+
+    def __call__(self, points: "torch.Tensor") -> "torch.Tensor":
+        """Points (B, N, 3) float in the unit sphere -> features (B, feature_dim)."""
+
+
+class Teacher(Protocol):
+    """An image encoder over several views of one shape: an nn.Module without a classification head."""
+
+    feature_dim: int
+
+    def __call__(self, views: "torch.Tensor") -> "torch.Tensor":
+        """Views (B, V, 3, H, W) in [0, 1] -> features (B, feature_dim)."""
+
+
+class Renderer(Protocol):
+    """Draws one shape from every camera; called in worker processes, so it must not need a display of its own."""
+
+    def __call__(self, shape: "Shape", cameras: "Cameras") -> "np.ndarray[Any, np.dtype[np.uint8]]":
+        """One validated shape -> gray images (V, H, W) uint8, 0 (black) to 255 (white background)."""
+
+
+class Objective(Protocol):
+    """What the student is trained on: an nn.Module; its own parameters, if any, are trained and then dropped.
+
+    Lazy parameters (nn.LazyLinear) are allowed: they see one batch before the optimizer is made. Optional
+    attributes, false if absent: `needs_teacher` and `needs_generator`, for whether those are to be made at all.
+    """
+
+    def __call__(self, batch: "Distillation") -> "dict[str, torch.Tensor]":
+        """One training step's tensors -> named scalar terms, already weighted; their sum is minimised."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'pointcmt_cli.api' has no attribute '{name}'")
+    return getattr(importlib.import_module(_HOMES[name]), name)

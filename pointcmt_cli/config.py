@@ -1,0 +1,164 @@
+"""One frozen dataclass per stage: every option, its one default, and where that default comes from; stdlib only.
+
+`None` for a path means the default name in `work`; `resolve` fills it in.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+Device = Literal["auto", "cpu", "cuda"]
+Precision = Literal["auto", "fp32", "bf16"]
+
+HELD_OUT_FRACTION = 0.15
+"""Share of the train split that the hash of the name sets apart as `val`; every selection uses it."""
+SMOOTHING = 0.2
+"""Label smoothing of the reference (main_cls.py); torch's definition, not its (docs/method.md)."""
+
+
+@dataclass(frozen=True)
+class RenderConfig:
+    """`pointcmt render`: meshes or clouds -> views.h5."""
+
+    source: Path
+    """Folder of meshes or clouds, or a known benchmark layout."""
+    work: Path = Path(".")
+    """Folder for every default file name."""
+    out: Path | None = None
+    """views.h5."""
+    rig: str = "mvcnn12"
+    """MVCNN's 12 views; the reference's 20 (`dodecahedron20`) cost more for little on a CPU."""
+    image_size: int = 224
+    """Pixels; the input size of ImageNet networks."""
+    points: int = 2048
+    """Points kept per shape; training draws its own number from them."""
+    renderer: str | None = None
+    """Plug-in name; None: `raster` for meshes, `points` for clouds."""
+    renderer_options: Mapping[str, Any] = field(default_factory=dict)
+    test_fraction: float = 0.2
+    """Test share, by hash of the name, where the source has no split of its own."""
+    held_out_fraction: float = HELD_OUT_FRACTION
+    workers: int | None = None
+    """Processes; None: one per core."""
+    strict: bool = False
+    """Stop at the first shape that cannot be read."""
+    force: bool = False
+    """Replace an existing file that was made with other settings."""
+    preview: Path | None = None
+    """Contact sheet (PNG) of some shapes of each class."""
+
+
+@dataclass(frozen=True)
+class TeacherConfig:
+    """`pointcmt train-teacher`: views.h5 -> teacher.pt, features.h5."""
+
+    work: Path = Path(".")
+    views: Path | None = None
+    """views.h5."""
+    out: Path | None = None
+    """teacher.pt."""
+    features: Path | None = None
+    """features.h5."""
+    teacher: str | None = None
+    """Plug-in name; None: `efficientnet-lite` when its extra is installed, else `mvcnn`."""
+    teacher_options: Mapping[str, Any] = field(default_factory=dict)
+    weights: Path | None = None
+    """Pretrained weights of the image network, handed to the plug-in's option `weights`."""
+    freeze: bool | None = None
+    """Compute image features once and train the head on them; None: on a CPU yes, on CUDA no."""
+    width: int = 512
+    """Feature width D: ResNet-18's, and so the reference's."""
+    epochs: int | None = None
+    """None: 50 as the reference, 200 for a frozen network (the head alone is cheap)."""
+    batch_size: int = 128
+    """The reference: 32 x 4 accumulated; "large batch is necessary"."""
+    lr: float = 1e-3
+    """The reference: Adam 1e-3, constant."""
+    weight_decay: float = 1e-4
+    smoothing: float = SMOOTHING
+    folds: int = 5
+    """Out-of-fold heads, so that the student sees what the teacher says of shapes it was not trained on."""
+    seed: int = 0
+    device: Device = "auto"
+    precision: Precision = "auto"
+    """fp32 on a CPU, bf16 autocast on CUDA."""
+    force: bool = False
+    """Train again although an up-to-date result exists."""
+    tensorboard: bool = False
+
+
+@dataclass(frozen=True)
+class DistillConfig:
+    """`pointcmt distill`: features.h5 -> STUDENT.pt."""
+
+    student: str = "pointnet2"
+    """Backbone plug-in."""
+    student_options: Mapping[str, Any] = field(default_factory=dict)
+    objective: str = "pointcmt"
+    """Objective plug-in; `none` trains the plain student."""
+    objective_options: Mapping[str, Any] = field(default_factory=dict)
+    work: Path = Path(".")
+    features: Path | None = None
+    """features.h5."""
+    generator: Path | None = None
+    """generator.pt; trained when the objective needs it and no matching one is there."""
+    out: Path | None = None
+    """STUDENT.pt, or STUDENT-OBJECTIVE.pt where the objective is not the default one."""
+    points: int = 1024
+    """Drawn anew from the stored ones at every step (the reference: 1,024)."""
+    epochs: int = 60
+    """The reference trains 1,000 on a GPU; see docs/does-it-help.md for what 60 give."""
+    batch_size: int = 32
+    lr: float = 1e-3
+    """AdamW with cosine to zero, as the reference."""
+    weight_decay: float = 0.05
+    smoothing: float = SMOOTHING
+    generator_layers: Literal[1, 3] = 1
+    """1: the reference code; 3: the paper ("works equally", its author says)."""
+    generator_epochs: int = 50
+    seed: int = 0
+    device: Device = "auto"
+    precision: Precision = "auto"
+    force: bool = False
+    tensorboard: bool = False
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """`pointcmt evaluate CHECKPOINT`: scores on the test split."""
+
+    checkpoint: Path
+    work: Path = Path(".")
+    data: Path | None = None
+    """features.h5 or views.h5; None: the one in `work`."""
+    votes: int = 1
+    """Passes averaged per shape; beyond the first, scaled U[0.85, 1.15] per axis (reference voting, but fixed N)."""
+    batch_size: int = 64
+    seed: int = 0
+    device: Device = "auto"
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """`pointcmt export CHECKPOINT`: a file to deploy, proved equal."""
+
+    checkpoint: Path
+    format: Literal["onnx", "pt2"] = "onnx"
+    work: Path = Path(".")
+    out: Path | None = None
+    """CHECKPOINT's name with the format's ending."""
+    data: Path | None = None
+    """Where the 64 real clouds of the comparison come from: features.h5 or views.h5."""
+    tolerance: float = 1e-4
+    """Largest difference in any probability that passes."""
+
+
+@dataclass(frozen=True)
+class PredictConfig:
+    """`pointcmt predict CHECKPOINT FILES…`: class of each file."""
+
+    checkpoint: Path
+    files: tuple[Path, ...]
+    top: int = 3
+    device: Device = "auto"

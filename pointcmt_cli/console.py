@@ -1,0 +1,130 @@
+"""What the user sees: progress with remaining time, notes, tables; made from the records that a stage yields.
+
+Everything goes to standard error except tables and `--json`, so that standard output holds results alone.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from pointcmt_cli import records
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+PLAIN_INTERVAL = 15.0
+"""Seconds between progress lines where there is no terminal to redraw."""
+
+
+def follow(stage: Iterable[records.Record]) -> dict[str, Any]:
+    """Run a stage to its end, showing what it yields; returns the values of its Result."""
+    bars = _Bars() if err.is_terminal else _Lines()
+    with bars:
+        for record in stage:
+            if isinstance(record, records.Result):
+                return dict(record.values)
+            if isinstance(record, records.Progress):
+                bars.progress(record)
+            else:
+                style = "yellow" if record.warning else None
+                err.print(record.text, style=style, markup=False)
+    return {}
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Print a table to standard output; the first column is text, the others are figures."""
+    shown = Table(title=title, title_justify="left", title_style="bold")
+    for index, column in enumerate(columns):
+        shown.add_column(column, justify="left" if index == 0 else "right")
+    for row in rows:
+        shown.add_row(*(_cell(value) for value in row))
+    out.print(shown)
+
+
+def print_json(values: Mapping[str, Any]) -> None:
+    """Print one JSON document to standard output."""
+    sys.stdout.write(json.dumps(values, indent=2) + "\n")
+
+
+def line(text: str) -> None:
+    """One line of result on standard output."""
+    out.print(text, markup=False, soft_wrap=True)
+
+
+def percent(value: float) -> str:
+    """A share as the field prints it."""
+    return f"{100 * value:.1f} %"
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _figures(values: Mapping[str, float]) -> str:
+    return "  ".join(f"{key} {value:.4g}" for key, value in values.items())
+
+
+class _Bars:
+    """A terminal: one bar per task, redrawn."""
+
+    def __init__(self) -> None:
+        self.bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[unit]}"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[figures]}"),
+            console=err,
+        )
+        self.tasks: dict[str, Any] = {}
+
+    def __enter__(self) -> None:
+        self.bars.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.bars.stop()
+
+    def progress(self, record: records.Progress) -> None:
+        if record.task not in self.tasks:
+            self.tasks[record.task] = self.bars.add_task(
+                record.task, total=record.total, unit=record.unit, figures=""
+            )
+        self.bars.update(
+            self.tasks[record.task],
+            completed=record.done,
+            total=record.total,
+            figures=_figures(record.values),
+        )
+
+
+class _Lines:
+    """No terminal (a log file): a line now and then, and one at the end of each task."""
+
+    def __init__(self) -> None:
+        self.started: dict[str, tuple[float, int]] = {}
+        self.last = 0.0
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def progress(self, record: records.Progress) -> None:
+        now = time.monotonic()
+        start, first = self.started.setdefault(record.task, (now, record.done))
+        if record.done < record.total and now - self.last < PLAIN_INTERVAL:
+            return
+        self.last = now
+        done = record.done - first
+        left = (now - start) / done * (record.total - record.done) if done else 0.0
+        remaining = f", {left:.0f} s left" if record.done < record.total and done else ""
+        err.print(
+            f"{record.task}: {record.done}/{record.total} {record.unit}{remaining}  "
+            f"{_figures(record.values)}".rstrip(),
+            markup=False,
+        )

@@ -1,0 +1,226 @@
+"""views.h5 and features.h5: layout, reading, atomic writing. Everything in them is readable by plain h5py.
+
+views.h5: points (S, P, 3) float32 in the unit sphere, views (S, V, H, W) uint8, label (S,), split (S,), name (S,),
+source_hash (S,), content_hash (S,); root attributes: format, version, class_names, rig, renderer, image_size, digest, ...
+features.h5: points, label, split, name as above; teacher_features (S, D), teacher_logits (S, K) float32, both also
+out-of-fold for the shapes that the teacher was trained on (oof_features, oof_logits).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from pointcmt_cli.data.files import atomic, digest, plain
+from pointcmt_cli.errors import DataError
+
+VIEWS_FORMAT = "pointcmt-views"
+FEATURES_FORMAT = "pointcmt-features"
+VERSION = 1
+TEXT = h5py.string_dtype()
+
+
+@dataclass(frozen=True)
+class ShapeSet:
+    """Clouds with labels, in memory; S shapes, P points."""
+
+    points: NDArray[np.float32]
+    """(S, P, 3) in the unit sphere."""
+    labels: NDArray[np.int64]
+    """(S,)."""
+    splits: NDArray[np.str_]
+    """(S,) train, val or test."""
+    names: list[str]
+    classes: list[str]
+    attributes: dict[str, Any]
+    """Root attributes of the file."""
+
+    @property
+    def digest(self) -> str:
+        """The hash of the file's content."""
+        return str(self.attributes["digest"])
+
+    def rows(self, split: str) -> NDArray[np.int64]:
+        """Row numbers of a split."""
+        return np.flatnonzero(self.splits == split)
+
+    def counts(self) -> dict[str, int]:
+        """Shapes per split."""
+        return {split: len(self.rows(split)) for split in ("train", "val", "test")}
+
+
+@dataclass(frozen=True)
+class Features:
+    """features.h5: the shapes and what the teacher says of each; `distill` never sees an image."""
+
+    shapes: ShapeSet
+    teacher_features: NDArray[np.float32]
+    """(S, D)."""
+    teacher_logits: NDArray[np.float32]
+    """(S, K)."""
+    oof_features: NDArray[np.float32]
+    """(S, D): of train shapes, from a head that never saw them; of all others, equal to `teacher_features`."""
+    oof_logits: NDArray[np.float32]
+    """(S, K), likewise."""
+
+
+@dataclass(frozen=True)
+class ViewsRow:
+    """One finished shape on its way into views.h5; the images are already compressed (zlib, as HDF5's gzip)."""
+
+    name: str
+    label: int
+    split: str
+    source_hash: str
+    content_hash: str
+    points: NDArray[np.float32]
+    """(P, 3)."""
+    images: bytes
+    """zlib stream of (V, H, W) uint8: one HDF5 chunk as it is."""
+
+
+def write_views(
+    path: Path,
+    rows: Iterable[ViewsRow],
+    total: int,
+    shape: tuple[int, int, int],
+    points: int,
+    attributes: Mapping[str, Any],
+) -> str:
+    """Write views.h5 atomically from rows, in their order; returns its digest. `shape` is (V, H, W)."""
+    with atomic(path) as temporary, h5py.File(temporary, "w") as file:
+        clouds = file.create_dataset("points", (total, points, 3), "f4", chunks=(1, points, 3))
+        images = file.create_dataset(
+            "views",
+            (total, *shape),
+            "u1",
+            chunks=(1, *shape),
+            compression="gzip",
+            compression_opts=1,
+        )
+        texts: dict[str, list[str]] = {
+            "split": [],
+            "name": [],
+            "source_hash": [],
+            "content_hash": [],
+        }
+        labels = []
+        for index, row in enumerate(rows):
+            clouds[index] = row.points
+            images.id.write_direct_chunk((index, 0, 0, 0), row.images)
+            labels.append(row.label)
+            for key, values in texts.items():
+                values.append(getattr(row, key))
+        file["label"] = np.array(labels, np.int64)
+        for key, values in texts.items():
+            file.create_dataset(key, data=np.array(values, object), dtype=TEXT)
+        content = digest(texts, labels)
+        _write_attributes(file, VIEWS_FORMAT, {**attributes, "digest": content})
+    return content
+
+
+def read_shapes(path: Path) -> ShapeSet:
+    """The clouds of a views.h5 or features.h5."""
+    with _open(path, VIEWS_FORMAT, FEATURES_FORMAT) as file:
+        return _shapes(file)
+
+
+def read_images(path: Path, rows: Sequence[int] | NDArray[np.int64]) -> NDArray[np.uint8]:
+    """Views (R, V, H, W) of some rows of a views.h5."""
+    with _open(path, VIEWS_FORMAT) as file:
+        views = file["views"]
+        return np.stack([views[int(row)] for row in rows])
+
+
+def write_features(path: Path, features: Features, attributes: Mapping[str, Any]) -> str:
+    """Write features.h5 atomically; `attributes` say what it was made from; returns its digest."""
+    shapes = features.shapes
+    arrays = {
+        "points": shapes.points,
+        "teacher_features": features.teacher_features,
+        "teacher_logits": features.teacher_logits,
+        "oof_features": features.oof_features,
+        "oof_logits": features.oof_logits,
+    }
+    content = digest(shapes.digest, plain(dict(attributes)))
+    inherited = {
+        key: value
+        for key, value in shapes.attributes.items()
+        if key not in ("format", "version", "digest")
+    }
+    with atomic(path) as temporary, h5py.File(temporary, "w") as file:
+        for key, values in arrays.items():
+            file.create_dataset(key, data=values.astype(np.float32))
+        file["label"] = shapes.labels
+        for key, texts in (("split", list(shapes.splits)), ("name", shapes.names)):
+            file.create_dataset(key, data=np.array(texts, object), dtype=TEXT)
+        _write_attributes(
+            file,
+            FEATURES_FORMAT,
+            {**inherited, **attributes, "views_digest": shapes.digest, "digest": content},
+        )
+    return content
+
+
+def read_features(path: Path) -> Features:
+    """Everything in a features.h5."""
+    with _open(path, FEATURES_FORMAT) as file:
+        arrays = [
+            file[key][:]
+            for key in ("teacher_features", "teacher_logits", "oof_features", "oof_logits")
+        ]
+        return Features(_shapes(file), *arrays)
+
+
+def read_attributes(path: Path) -> dict[str, Any]:
+    """Root attributes of either file."""
+    with _open(path, VIEWS_FORMAT, FEATURES_FORMAT) as file:
+        return _attributes(file)
+
+
+def _shapes(file: Any) -> ShapeSet:
+    attributes = _attributes(file)
+    return ShapeSet(
+        points=file["points"][:],
+        labels=file["label"][:].astype(np.int64),
+        splits=file["split"].asstr()[:].astype(str),
+        names=[str(name) for name in file["name"].asstr()[:]],
+        classes=[str(name) for name in attributes["class_names"]],
+        attributes=attributes,
+    )
+
+
+def _open(path: Path, *formats: str) -> Any:
+    try:
+        file = h5py.File(path, "r")
+    except FileNotFoundError as error:
+        makers = {VIEWS_FORMAT: "pointcmt render", FEATURES_FORMAT: "pointcmt train-teacher"}
+        raise DataError(f"{path}: no such file; `{makers[formats[-1]]}` makes it") from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read as HDF5: {error}") from error
+    if file.attrs.get("format") not in formats:
+        found = file.attrs.get("format", "something else")
+        file.close()
+        raise DataError(f"{path} is not a {' or '.join(formats)} file but {found}")
+    if file.attrs["version"] > VERSION:
+        file.close()
+        raise DataError(f"{path} was written by a newer pointcmt: upgrade pointcmt")
+    return file
+
+
+def _write_attributes(file: Any, name: str, attributes: Mapping[str, Any]) -> None:
+    file.attrs["format"] = name
+    file.attrs["version"] = VERSION
+    for key, value in attributes.items():
+        if isinstance(value, (list, tuple)) and all(isinstance(each, str) for each in value):
+            file.attrs.create(key, list(value), dtype=TEXT)
+        elif value is not None:
+            file.attrs[key] = value
+
+
+def _attributes(file: Any) -> dict[str, Any]:
+    return {key: value for key, value in file.attrs.items()}

@@ -1,0 +1,92 @@
+"""Checkpoints: one flat dict of plain values and tensors that rebuilds its model; written atomically, read safely.
+
+Loads with `torch.load(..., weights_only=True)`: opening a stranger's file runs none of its code.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pointcmt_cli import discovery
+from pointcmt_cli.data.files import atomic, plain
+from pointcmt_cli.errors import DataError
+from pointcmt_cli.models.classifier import Classifier
+
+FORMAT = "pointcmt-checkpoint"
+VERSION = 1
+
+
+def save(path: Path, values: Mapping[str, Any]) -> None:
+    """Write a dict of plain values and tensors atomically."""
+    with atomic(path) as temporary, temporary.open("wb") as file:
+        torch.save(dict(values), file)
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Read a checkpoint; tensors on the CPU."""
+    try:
+        values = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file") from error
+    except Exception as error:
+        raise DataError(
+            f"{path} is not a pointcmt checkpoint: {str(error).splitlines()[0]}"
+        ) from error
+    if not isinstance(values, dict) or values.get("format") != FORMAT:
+        raise DataError(f"{path} is not a pointcmt checkpoint")
+    if values["version"] > VERSION:
+        raise DataError(
+            f"{path} has format version {values['version']}, this pointcmt reads {VERSION}: upgrade pointcmt"
+        )
+    return values
+
+
+def describe(
+    model: Classifier,
+    *,
+    group: str,
+    name: str,
+    options: Mapping[str, Any],
+    classes: list[str],
+    config: Any,
+    metrics: Mapping[str, Any],
+    provenance: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The flat dict of a classifier: plug-in and its distribution, classes, config, metrics, weights."""
+    plugin = discovery.find(group, name)
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "pointcmt": version("pointcmt"),
+        "torch": str(torch.__version__),
+        "group": group,
+        "name": name,
+        "options": dict(options),
+        "distribution": plugin.distribution,
+        "distribution_version": plugin.version,
+        "width": model.width,
+        "class_names": list(classes),
+        "config": plain(asdict(config)),
+        "metrics": plain(dict(metrics)),
+        "provenance": plain(dict(provenance)),
+        "state_dict": {key: value.detach().cpu() for key, value in model.state_dict().items()},
+    }
+
+
+def rebuild(values: Mapping[str, Any], path: Path) -> Classifier:
+    """The classifier of a loaded checkpoint, in eval mode on the CPU."""
+    encoder = discovery.build(
+        values["group"], values["name"], values["options"], values["distribution"]
+    )
+    model = Classifier(encoder, len(values["class_names"]), values["width"], name=values["name"])
+    missing, unexpected = model.load_state_dict(values["state_dict"], strict=False)
+    if missing or unexpected:
+        raise DataError(
+            f"{path}: weights do not fit '{values['name']}' of {values['distribution']} (made with "
+            f"{values['distribution_version']}): missing {missing or 'none'}, unexpected {unexpected or 'none'}"
+        )
+    return model.eval()

@@ -1,0 +1,29 @@
+"""The errors a user can mend: one line each (the thing, the cause, the mend); everything else is a bug."""
+
+
+class PointCMTError(Exception):
+    """A user's error; the command prints its one line and ends with `exit_status`."""
+
+    exit_status = 1
+
+
+class UsageError(PointCMTError):
+    """What was typed cannot be meant: exit status 2."""
+
+    exit_status = 2
+
+
+class PluginError(PointCMTError):
+    """A plug-in is missing, broken, ambiguous, wrongly called or breaks its contract."""
+
+
+class DataError(PointCMTError):
+    """A file or folder cannot be read, or does not hold what it should."""
+
+
+class StaleError(PointCMTError):
+    """An input has changed since what depends on it was made."""
+
+
+class ParityError(PointCMTError):
+    """An exported model does not give the eager model's probabilities."""

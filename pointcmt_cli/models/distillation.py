@@ -1,0 +1,30 @@
+"""What an objective sees of one training step; in: the engine's tensors, out: nothing, it is plain data."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Distillation:
+    """One batch, student and teacher side by side; no teacher tensor carries a gradient."""
+
+    labels: Tensor
+    """(B,) int64."""
+    student_features: Tensor
+    """(B, D) after the neck, of the teacher's width D."""
+    student_logits: Tensor
+    """(B, K) = head(student_features)."""
+    head: Callable[[Tensor], Tensor]
+    """The student's head, (B, D) -> (B, K); gradients reach it."""
+    progress: float
+    """Share of the training done, in [0, 1]: for warm-up."""
+    teacher_features: Tensor | None = None
+    """(B, D) of the same shapes, computed once from their views; None when no teacher was asked for."""
+    teacher_logits: Tensor | None = None
+    """(B, K) of the teacher on the same shapes."""
+    teacher_head: Callable[[Tensor], Tensor] | None = None
+    """The teacher's head, frozen, (B, D) -> (B, K)."""
+    generator: Callable[[Tensor], Tensor] | None = None
+    """CMPG, frozen, in eval mode: features (B, D) -> clouds (B, 1024, 3)."""

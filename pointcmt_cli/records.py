@@ -1,0 +1,35 @@
+"""What a stage yields while it works; stdlib only. The console shows records, a notebook may print or ignore them."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+
+@dataclass(frozen=True)
+class Note:
+    """One line for the reader."""
+
+    text: str
+    warning: bool = False
+
+
+@dataclass(frozen=True)
+class Progress:
+    """`done` of `total` units of a task are finished; `values` are the latest figures (loss, accuracy)."""
+
+    task: str
+    done: int
+    total: int
+    unit: str = "shapes"
+    values: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Result:
+    """The stage's outcome, plain values only (it can be written as JSON); always the last record."""
+
+    values: Mapping[str, Any]
+
+
+Record: TypeAlias = Note | Progress | Result
+Records: TypeAlias = Iterator[Record]
