@@ -1,0 +1,72 @@
+"""Options that several commands share, each said once: name, help, panel; and the `KEY=VALUE` reader for plug-ins.
+
+A command annotates a parameter with one of these types and takes its default from the stage's config.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pointcmt_cli.config import Device, Precision
+from pointcmt_cli.errors import UsageError
+
+FILES = "Files"
+"""Panel of the options that say where things are read and written."""
+PLUGIN = "Plug-in"
+"""Panel of the options that choose a plug-in and its options."""
+RUN = "Run"
+"""Panel of the options that say how a stage runs: seed, device, workers, force."""
+
+WorkOption = Annotated[
+    Path,
+    typer.Option(
+        "--work",
+        metavar="DIR",
+        file_okay=False,
+        help="Folder of every file that is not named explicitly; made when it is not there.",
+        rich_help_panel=FILES,
+    ),
+]
+DeviceOption = Annotated[
+    Device,
+    typer.Option("--device", help="auto: CUDA when there is one.", rich_help_panel=RUN),
+]
+PrecisionOption = Annotated[
+    Precision,
+    typer.Option(
+        "--precision", help="auto: fp32 on a CPU, bf16 autocast on CUDA.", rich_help_panel=RUN
+    ),
+]
+SeedOption = Annotated[
+    int,
+    typer.Option(
+        "--seed",
+        min=0,
+        help="Same seed, same machine: the same bytes.",
+        rich_help_panel=RUN,
+    ),
+]
+ForceOption = Annotated[
+    bool,
+    typer.Option(
+        "--force",
+        help="Make the output anew, even where one is there already.",
+        rich_help_panel=RUN,
+    ),
+]
+
+
+def parse_options(pairs: Sequence[str]) -> dict[str, str]:
+    """`KEY=VALUE` texts as a dict; the values stay text: `discovery.build` reads them by the factory's signature."""
+    options: dict[str, str] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        key = key.strip().replace("-", "_")
+        if not equals or not key.isidentifier():
+            raise UsageError(f"--option '{pair}': expected KEY=VALUE, as in --option layers=3")
+        if key in options:
+            raise UsageError(f"--option '{key}' is given twice: {options[key]} and {value.strip()}")
+        options[key] = value.strip()
+    return options
