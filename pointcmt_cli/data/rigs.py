@@ -38,7 +38,11 @@ class Cameras:
     @property
     def world_to_camera(self) -> NDArray[np.float64]:
         """(V, 4, 4) inverse poses."""
-        return np.linalg.inv(self.poses)
+        inverse = np.zeros_like(self.poses)
+        inverse[:, :3, :3] = self.poses[:, :3, :3].transpose(0, 2, 1)
+        inverse[:, :3, 3] = -np.einsum("vij,vj->vi", inverse[:, :3, :3], self.poses[:, :3, 3])
+        inverse[:, 3, 3] = 1.0
+        return inverse
 
 
 def look_at(positions: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -80,7 +84,7 @@ def _dodecahedron20() -> NDArray[np.float64]:
     corners += [(0.0, a / golden, b * golden) for a in signs for b in signs]
     corners += [(a / golden, b * golden, 0.0) for a in signs for b in signs]
     corners += [(b * golden, 0.0, a / golden) for a in signs for b in signs]
-    return np.array(corners) / np.sqrt(3)
+    return np.array(corners, np.float64) / 3**0.5
 
 
 def _orthogonal6() -> NDArray[np.float64]:
