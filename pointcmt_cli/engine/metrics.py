@@ -36,7 +36,7 @@ def logit_batches(
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
-        for batch in clouds.split(batch_size):
+        for batch in torch.split(clouds, batch_size):
             with torch.inference_mode():
                 logits = model(batch.to(device)).float().cpu()
             yield logits
