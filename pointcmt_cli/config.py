@@ -113,7 +113,8 @@ class DistillConfig:
     lr: float = 1e-3
     """AdamW with cosine to zero, as the reference."""
     weight_decay: float = 0.05
-    smoothing: float = SMOOTHING
+    select: Literal["last", "held-out"] = "last"
+    """Which epoch is kept: the last (the learning rate ends at zero) or the best on the held-out split."""
     generator_layers: Literal[1, 3] = 1
     """1: the reference code; 3: the paper ("works equally", its author says)."""
     generator_epochs: int = 50
@@ -161,4 +162,20 @@ class PredictConfig:
     checkpoint: Path
     files: tuple[Path, ...]
     top: int = 3
+    device: Device = "auto"
+
+
+@dataclass(frozen=True)
+class DemoConfig:
+    """`pointcmt demo`: the whole pipeline on shapes it generates, sized for 2 CPU cores in under 5 minutes."""
+
+    work: Path = Path("pointcmt-demo")
+    shapes: int = 30
+    """Train shapes per class; half as many again are test."""
+    student: str = "pointnet"
+    rig: str = "orthogonal6"
+    image_size: int = 112
+    points: int = 512
+    epochs: int = 40
+    seed: int = 0
     device: Device = "auto"

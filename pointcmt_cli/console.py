@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from pointcmt_cli import records
+from pointcmt_cli.errors import StageInterruptedError
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -24,16 +25,21 @@ PLAIN_INTERVAL = 15.0
 def follow(stage: Iterable[records.Record]) -> dict[str, Any]:
     """Run a stage to its end, showing what it yields; returns the values of its Result."""
     bars = _Bars() if err.is_terminal else _Lines()
-    with bars:
-        for record in stage:
-            if isinstance(record, records.Result):
-                return dict(record.values)
-            if isinstance(record, records.Progress):
-                bars.progress(record)
-            else:
-                style = "yellow" if record.warning else None
-                err.print(record.text, style=style, markup=False)
-    return {}
+    values: dict[str, Any] = {}
+    try:
+        with bars:
+            for record in stage:
+                if isinstance(record, records.Result):
+                    values = dict(record.values)
+                elif isinstance(record, records.Progress):
+                    bars.progress(record)
+                else:
+                    style = "yellow" if record.warning else None
+                    err.print(record.text, style=style, markup=False)
+    except KeyboardInterrupt:
+        text = "interrupted; the same command goes on where it stopped"
+        raise StageInterruptedError(text) from None
+    return values
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

@@ -27,3 +27,9 @@ class StaleError(PointCMTError):
 
 class ParityError(PointCMTError):
     """An exported model does not give the eager model's probabilities."""
+
+
+class StageInterruptedError(PointCMTError):
+    """Ctrl-C in a stage; what was finished is kept."""
+
+    exit_status = 130

@@ -4,8 +4,10 @@ import csv
 import hashlib
 import json
 import math
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -63,48 +65,87 @@ def guard(loss: Tensor, stage: str, epoch: int, step: int) -> float:
     return value
 
 
+@dataclass
+class Best:
+    """The best epoch on the held-out split so far."""
+
+    epoch: int = 0
+    value: float = -1.0
+
+    def better(self, row: Mapping[str, Any]) -> bool:
+        """Take a history row in; True when it beats all before it (the first of equals stays)."""
+        value = row.get("held_out_oa")
+        if value is None or value <= self.value:
+            return False
+        self.epoch, self.value = int(row["epoch"]), float(value)
+        return True
+
+    @classmethod
+    def from_history(cls, history: Sequence[Mapping[str, Any]]) -> "Best":
+        """The state after these rows."""
+        best = cls()
+        for row in history:
+            best.better(row)
+        return best
+
+
 class Resume:
     """Epoch states beside the output, so that a killed run goes on; a state of other settings is never used."""
 
-    def __init__(self, out: Path, key: str) -> None:
+    def __init__(self, out: Path, key: str, interval: float = 5.0) -> None:
+        """`interval`: least seconds between two writes; what was not written is trained again, to the same weights."""
         self.path = out.with_name(f".{out.name}.resume")
         self.key = key
+        self.interval = interval
+        self.written = -math.inf
+        self.best: dict[str, Tensor] = {}
 
     def load(
-        self, modules: Sequence[nn.Module], optimizer: torch.optim.Optimizer
-    ) -> tuple[int, list[Any]]:
-        """Restore a matching state; returns the epoch to go on with and the history so far ((0, []): none)."""
-        if not self.path.exists():
-            return 0, []
+        self, modules: nn.Module, optimizer: torch.optim.Optimizer
+    ) -> tuple[int, list[dict[str, Any]]]:
+        """Restore a matching state; returns the epochs done and their history ((0, []): nothing to go on from)."""
         try:
             state = checkpoint.load(self.path)
         except DataError:
             return 0, []
         if state.get("key") != self.key:
             return 0, []
-        for module, values in zip(modules, state["modules"], strict=True):
-            module.load_state_dict(values)
+        modules.load_state_dict(state["modules"])
         optimizer.load_state_dict(state["optimizer"])
+        self.best = state["best"]
         return int(state["epoch"]), list(state["history"])
 
     def save(
         self,
-        modules: Sequence[nn.Module],
+        modules: nn.Module,
         optimizer: torch.optim.Optimizer,
         epoch: int,
         history: Sequence[Mapping[str, Any]],
     ) -> None:
         """Keep the state after `epoch` finished epochs."""
+        if time.monotonic() - self.written < self.interval:
+            return
         values = {
             "format": checkpoint.FORMAT,
             "version": checkpoint.VERSION,
             "key": self.key,
             "epoch": epoch,
             "history": [dict(row) for row in history],
-            "modules": [module.state_dict() for module in modules],
+            "modules": modules.state_dict(),
             "optimizer": optimizer.state_dict(),
+            "best": self.best,
         }
         checkpoint.save(self.path, values)
+        self.written = time.monotonic()
+
+    def save_best(self, model: nn.Module) -> None:
+        """Remember the weights of the epoch that is best so far."""
+        self.best = {key: value.detach().clone() for key, value in model.state_dict().items()}
+
+    def load_best(self, model: nn.Module) -> None:
+        """Put the best epoch's weights back."""
+        if self.best:
+            model.load_state_dict(self.best)
 
     def clear(self) -> None:
         """The run has ended well."""

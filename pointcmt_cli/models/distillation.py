@@ -24,7 +24,7 @@ class Distillation:
     """(B, D) of the same shapes, computed once from their views; None when no teacher was asked for."""
     teacher_logits: Tensor | None = None
     """(B, K) of the teacher on the same shapes."""
-    teacher_head: Callable[[Tensor], Tensor] | None = None
-    """The teacher's head, frozen, (B, D) -> (B, K)."""
+    oof_logits: Tensor | None = None
+    """(B, K) of teachers that were not trained on these shapes (out of fold)."""
     generator: Callable[[Tensor], Tensor] | None = None
     """CMPG, frozen, in eval mode: features (B, D) -> clouds (B, 1024, 3)."""

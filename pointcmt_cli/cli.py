@@ -1,0 +1,69 @@
+"""The `pointcmt` command: registers one function per command and turns a user's error into one line.
+
+Nothing here imports torch or numpy; each command's body does, when it is run.
+"""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from pointcmt_cli import __version__, allocator
+from pointcmt_cli.commands import (
+    demo,
+    distill,
+    doctor,
+    evaluate,
+    export,
+    plugins,
+    predict,
+    render,
+    train_teacher,
+)
+from pointcmt_cli.errors import PointCMTError
+
+app = typer.Typer(
+    name="pointcmt",
+    help="Point-cloud classifiers taught by images: they train with pictures and run on points alone.",
+    epilog="A first look, nothing needed: pointcmt demo",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+PIPELINE = "The five steps"
+BESIDE = "Beside them"
+app.command("render", rich_help_panel=PIPELINE)(render.render)
+app.command("train-teacher", rich_help_panel=PIPELINE)(train_teacher.train_teacher)
+app.command("distill", rich_help_panel=PIPELINE)(distill.distill)
+app.command("evaluate", rich_help_panel=PIPELINE)(evaluate.evaluate)
+app.command("export", rich_help_panel=PIPELINE)(export.export)
+app.command("demo", rich_help_panel=BESIDE)(demo.demo)
+app.command("predict", rich_help_panel=BESIDE)(predict.predict)
+app.command("doctor", rich_help_panel=BESIDE)(doctor.doctor)
+app.add_typer(plugins.app, name="plugins", rich_help_panel=BESIDE)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"pointcmt {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """Point-cloud classifiers taught by images: they train with pictures and run on points alone."""
+
+
+def main() -> None:
+    """Run the command line; exit status 0, 1 (a user's error), 2 (usage) or 130 (interrupted)."""
+    allocator.tune()
+    try:
+        app()
+    except PointCMTError as error:
+        typer.echo(f"pointcmt: {error}", err=True)
+        sys.exit(error.exit_status)

@@ -1,0 +1,160 @@
+"""`pointcmt distill`: options in, the student's scores out."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from pointcmt_cli.commands import options
+from pointcmt_cli.config import Device, DistillConfig, Precision
+
+TRAINING = "Training"
+
+
+def distill(
+    student: Annotated[
+        str,
+        typer.Option(
+            help="Backbone plug-in, or module:attribute (`pointcmt plugins list` shows them).",
+            rich_help_panel=options.PLUGIN,
+        ),
+    ] = DistillConfig.student,
+    student_option: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="An option of the backbone, e.g. variant=msg.",
+            rich_help_panel=options.PLUGIN,
+        ),
+    ] = None,
+    objective: Annotated[
+        str,
+        typer.Option(
+            help="Objective plug-in; `none` trains the plain student, without a teacher.",
+            rich_help_panel=options.PLUGIN,
+        ),
+    ] = DistillConfig.objective,
+    objective_option: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="An option of the objective, e.g. recipe=reference.",
+            rich_help_panel=options.PLUGIN,
+        ),
+    ] = None,
+    points: Annotated[
+        int, typer.Option(min=1, help="Points per cloud.", rich_help_panel=TRAINING)
+    ] = DistillConfig.points,
+    epochs: Annotated[
+        int, typer.Option(min=1, help="Passes over the train split.", rich_help_panel=TRAINING)
+    ] = DistillConfig.epochs,
+    batch_size: Annotated[
+        int, typer.Option(min=2, help="Shapes per step.", rich_help_panel=TRAINING)
+    ] = DistillConfig.batch_size,
+    lr: Annotated[
+        float,
+        typer.Option(
+            "--lr",
+            min=0.0,
+            help="Learning rate at the start; cosine to zero.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = DistillConfig.lr,
+    weight_decay: Annotated[
+        float, typer.Option(min=0.0, help="AdamW's.", rich_help_panel=TRAINING)
+    ] = DistillConfig.weight_decay,
+    select: Annotated[
+        Literal["last", "held-out"],
+        typer.Option(
+            help="Keep the last epoch, or the best one on the held-out split.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = DistillConfig.select,
+    generator_layers: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=3,
+            help="1 (the reference code) or 3 (the paper).",
+            rich_help_panel=TRAINING,
+        ),
+    ] = DistillConfig.generator_layers,
+    generator_epochs: Annotated[
+        int, typer.Option(min=1, help="Passes for the generator.", rich_help_panel=TRAINING)
+    ] = DistillConfig.generator_epochs,
+    features: Annotated[
+        Path | None,
+        typer.Option(help="features.h5 of `train-teacher`.", rich_help_panel=options.FILES),
+    ] = None,
+    generator: Annotated[
+        Path | None,
+        typer.Option(
+            help="generator.pt, reused when it matches, trained otherwise.",
+            rich_help_panel=options.FILES,
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            help="The checkpoint; STUDENT.pt, or STUDENT-OBJECTIVE.pt for other objectives.",
+            rich_help_panel=options.FILES,
+        ),
+    ] = None,
+    work: options.WorkOption = DistillConfig.work,
+    seed: options.SeedOption = DistillConfig.seed,
+    device: options.DeviceOption = DistillConfig.device,
+    precision: options.PrecisionOption = DistillConfig.precision,
+    force: options.ForceOption = DistillConfig.force,
+    tensorboard: Annotated[
+        bool, typer.Option(help="Also write TensorBoard curves.", rich_help_panel=options.RUN)
+    ] = DistillConfig.tensorboard,
+) -> None:
+    """Train a point network under the image teacher: features.h5 -> STUDENT.pt.
+
+    Example: pointcmt distill --student pointnet2 --epochs 60
+    """
+    from pointcmt_cli import console
+    from pointcmt_cli.engine.distill import distill as stage
+
+    if generator_layers == 2:
+        raise typer.BadParameter(
+            "there are generators of 1 or of 3 layers", param_hint="--generator-layers"
+        )
+    config = DistillConfig(
+        student=student,
+        student_options=options.parse_options(student_option or []),
+        objective=objective,
+        objective_options=options.parse_options(objective_option or []),
+        work=work,
+        features=features,
+        generator=generator,
+        out=out,
+        points=points,
+        epochs=epochs,
+        batch_size=batch_size,
+        lr=lr,
+        weight_decay=weight_decay,
+        select=select,
+        generator_layers=3 if generator_layers == 3 else 1,
+        generator_epochs=generator_epochs,
+        seed=seed,
+        device=device,
+        precision=precision,
+        force=force,
+        tensorboard=tensorboard,
+    )
+    result = console.follow(stage(config))
+    rows = [
+        (label, console.percent(found["oa"]), console.percent(found["macc"]))
+        for label, found in (
+            ("held-out split", result["held_out"]),
+            ("held-out split, last epoch", result["last_epoch"]),
+            ("test split, scored once", result["test"]),
+        )
+        if found and found.get("oa") is not None
+    ]
+    variant = f" on {result['variant']}" if result.get("variant") else ""
+    title = f"{student} ({objective}){variant}, epoch {result['selected_epoch']} kept"
+    console.table(title, ["", "OA", "mAcc"], rows)
+    console.line(f"{result['checkpoint']} written; next: pointcmt evaluate {result['checkpoint']}")

@@ -1,0 +1,67 @@
+"""`demo`: every stage in turn on shapes that are generated here; the yardstick beside the distilled student included.
+
+One seed and little data: it shows that everything works on this machine and what the files look like. It is no evidence
+for or against the method; that is docs/does-it-help.md.
+"""
+
+import time
+from collections.abc import Generator
+from typing import Any
+
+from pointcmt_cli.config import DemoConfig, DistillConfig, RenderConfig, TeacherConfig
+from pointcmt_cli.data.demo_shapes import CLASSES, write_demo_meshes
+from pointcmt_cli.engine.distill import distill
+from pointcmt_cli.engine.render import render
+from pointcmt_cli.engine.train_teacher import train_teacher
+from pointcmt_cli.records import Note, Record, Records, Result
+
+
+def demo(config: DemoConfig) -> Records:
+    """Generate, render, teach, distil (and train the plain student); ends in the three test scores."""
+    began = time.monotonic()
+    meshes = config.work / "meshes"
+    count = write_demo_meshes(meshes, config.shapes, config.shapes // 2, config.seed)
+    yield Note(f"{count} shapes of {len(CLASSES)} classes in {meshes}")
+    yield from _values(
+        render(
+            RenderConfig(
+                meshes,
+                config.work,
+                rig=config.rig,
+                image_size=config.image_size,
+                preview=config.work / "preview.png",
+            )
+        )
+    )
+    teacher = yield from _values(
+        train_teacher(TeacherConfig(config.work, seed=config.seed, device=config.device))
+    )
+    scores = {"teacher": teacher["test"]}
+    for label, objective in (
+        ("plain student", "none"),
+        ("distilled student", DistillConfig.objective),
+    ):
+        student = yield from _values(
+            distill(
+                DistillConfig(
+                    student=config.student,
+                    objective=objective,
+                    work=config.work,
+                    points=config.points,
+                    epochs=config.epochs,
+                    seed=config.seed,
+                    device=config.device,
+                )
+            )
+        )
+        scores[label] = student["test"]
+    yield Result({"scores": scores, "work": str(config.work), "seconds": time.monotonic() - began})
+
+
+def _values(stage: Records) -> Generator[Record, None, dict[str, Any]]:
+    """Pass a stage's records on; returns the values of its Result."""
+    for record in stage:
+        if isinstance(record, Result):
+            return dict(record.values)
+        yield record
+    return {}

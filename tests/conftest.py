@@ -1,0 +1,29 @@
+"""Fixtures that every test file shares; real data only where ../shared is beside the project."""
+
+import os
+import tarfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = ROOT.parent / "shared" / "data"
+
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of academic data sets; the test is skipped where there is none."""
+    if not SHARED.is_dir():
+        pytest.skip("needs the academic data sets in ../shared/data")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def meshes36(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The 1,210 real meshes, unpacked."""
+    folder = tmp_path_factory.mktemp("meshes36")
+    with tarfile.open(shared_data / "meshes36.tar.xz") as archive:
+        archive.extractall(folder, filter="data")
+    return folder / "meshes36"

@@ -1,0 +1,153 @@
+"""The architecture's musts, read from the source: one-way imports, light start, plug-ins behind the public door."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+CORE = ROOT / "pointcmt_cli"
+PLUGINS = ROOT / "plugins"
+LAYERS = [
+    {"cli", "__main__"},
+    {"commands"},
+    {"console"},
+    {"engine", "testing"},
+    {"api", "models", "data", "ops", "discovery"},
+    {"config", "errors", "records", "allocator", "__init__"},
+]
+"""Highest first; a module imports from its own layer or from below."""
+LIGHT = ["cli", "config", "discovery", "errors", "records", "allocator", "console"]
+ALLOWED = set(sys.stdlib_module_names) | {"typer", "rich", "pointcmt_cli"}
+
+
+def imports(path: Path, top_level: bool = False) -> list[str]:
+    """Modules that a file imports: everywhere, or at module level and outside TYPE_CHECKING."""
+    tree = ast.parse(path.read_text())
+    nodes = tree.body if top_level else list(ast.walk(tree))
+    found = []
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            found += [base, *(f"{base}.{alias.name}" for alias in node.names)]
+    return found
+
+
+def layer(module: str) -> int | None:
+    """How high a pointcmt_cli module stands; None: not one of ours."""
+    parts = module.split(".")
+    if parts[0] != "pointcmt_cli" or len(parts) < 2:
+        return None
+    return next((rank for rank, names in enumerate(LAYERS) if parts[1] in names), None)
+
+
+def violations(root: Path) -> list[str]:
+    """Upward imports of the core under `root`."""
+    found = []
+    for path in sorted(root.rglob("*.py")):
+        parts = path.relative_to(root).with_suffix("").parts
+        own = layer(".".join(["pointcmt_cli", *parts]))
+        assert own is not None, f"{path} stands in no layer"
+        for module in imports(path):
+            target = layer(module)
+            if target is not None and target < own:
+                found.append(f"{'/'.join(parts)} imports {module}")
+    return found
+
+
+def test_arrows_run_one_way() -> None:
+    assert violations(CORE) == []
+
+
+def test_an_upward_arrow_is_seen(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "store.py").write_text("from pointcmt_cli.engine import render\n")
+    assert violations(tmp_path) == [
+        "data/store imports pointcmt_cli.engine",
+        "data/store imports pointcmt_cli.engine.render",
+    ]
+
+
+def test_light_modules_import_the_standard_library_typer_and_rich_only() -> None:
+    files = [CORE / f"{name}.py" for name in LIGHT] + sorted((CORE / "commands").glob("*.py"))
+    heavy = {
+        f"{path.name}: {module}"
+        for path in files
+        for module in imports(path, top_level=True)
+        if module.split(".")[0] not in ALLOWED
+    }
+    assert heavy == set()
+
+
+def test_plug_ins_import_only_the_public_api() -> None:
+    for path in PLUGINS.rglob("*.py"):
+        ours = {name for name in imports(path) if name.startswith("pointcmt_cli")}
+        wrong = {
+            n for n in ours if n != "pointcmt_cli.api" and not n.startswith("pointcmt_cli.api.")
+        }
+        assert not wrong, f"{path.name} imports {wrong}"
+
+
+def test_the_core_never_imports_a_plug_in_package() -> None:
+    packages = {path.name for path in PLUGINS.iterdir() if path.is_dir()}
+    for path in CORE.rglob("*.py"):
+        assert not packages & {name.split(".")[0] for name in imports(path)}, path
+
+
+def test_the_core_never_compares_a_plug_in_name() -> None:
+    from pointcmt_cli.discovery import GROUPS, available
+
+    names = {plugin.name for group in GROUPS for plugin in available(group)}
+    names -= {"none", "points"}  # also words of other options
+    for path in CORE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Compare):
+                constants = [each for each in ast.walk(node) if isinstance(each, ast.Constant)]
+                assert not names & {str(each.value) for each in constants}, f"{path}:{node.lineno}"
+
+
+def modules_after(code: str) -> set[str]:
+    """Top-level modules that a fresh interpreter has loaded after running `code`."""
+    program = f"{code}\nimport sys\nprint(*{{name.split('.')[0] for name in sys.modules}})"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    return set(done.stdout.splitlines()[-1].split())
+
+
+HELP = """
+import sys
+sys.argv = ["pointcmt", "--help"]
+from pointcmt_cli.cli import main
+try:
+    main()
+except SystemExit as ending:
+    assert ending.code in (0, None)
+"""
+
+
+def test_help_imports_neither_torch_nor_numpy() -> None:
+    loaded = modules_after(HELP)
+    assert "typer" in loaded
+    assert not {"torch", "numpy", "numba", "h5py", "trimesh"} & loaded
+
+
+def test_the_check_on_help_can_fail() -> None:
+    assert "numpy" in modules_after("import numpy\n" + HELP)
+
+
+@pytest.mark.parametrize("name", ["raster", "points"])
+def test_render_workers_do_not_import_torch(name: str) -> None:
+    code = f"from pointcmt_cli import discovery; discovery.build('renderers', '{name}')"
+    assert "torch" not in modules_after(code)
+
+
+def test_only_the_console_and_the_commands_print() -> None:
+    for path in CORE.rglob("*.py"):
+        calls = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Call)]
+        names = {call.func.id for call in calls if isinstance(call.func, ast.Name)}
+        assert "print" not in names, path
