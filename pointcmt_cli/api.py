@@ -56,7 +56,12 @@ class Backbone(Protocol):
 
 
 class Teacher(Protocol):
-    """An image encoder over several views of one shape: an nn.Module without a classification head."""
+    """An image encoder over several views of one shape: an nn.Module without a classification head.
+
+    Factory options called `weights` (a file; None: none) and `pretrained` (a bool) only say where the first weights
+    come from: a checkpoint holds its own, and is rebuilt with `weights=None, pretrained=False`. An optional attribute
+    `pretrained` (true if absent) tells whether the weights are any better than random.
+    """
 
     feature_dim: int
 

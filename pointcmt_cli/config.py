@@ -61,18 +61,25 @@ class TeacherConfig:
     features: Path | None = None
     """features.h5."""
     teacher: str | None = None
-    """Plug-in name; None: `efficientnet-lite` when its extra is installed, else `mvcnn`."""
+    """Plug-in name; None: the first of `preference` that can be built on this machine with the options given."""
+    preference: tuple[str, ...] = ("efficientnet-lite", "mvcnn")
+    """Tried in this order where no teacher is named: one that brings ImageNet weights first."""
     teacher_options: Mapping[str, Any] = field(default_factory=dict)
     weights: Path | None = None
     """Pretrained weights of the image network, handed to the plug-in's option `weights`."""
     freeze: bool | None = None
     """Compute image features once and train the head on them; None: on a CPU yes, on CUDA no."""
+    view_size: int | None = None
+    """Views are averaged down to this many pixels before the network sees them; None: as stored."""
     width: int = 512
-    """Feature width D: ResNet-18's, and so the reference's."""
+    """Feature width D: ResNet-18's, and so the reference's. The neck is left out when 0, and when the network is
+    trained end to end and has this width already (the reference's teacher)."""
     epochs: int | None = None
-    """None: 50 as the reference, 200 for a frozen network (the head alone is cheap)."""
+    """None: 50 as the reference, 100 for a frozen network (the head alone is cheap)."""
     batch_size: int = 128
     """The reference: 32 x 4 accumulated; "large batch is necessary"."""
+    micro_batch: int | None = None
+    """Shapes at once in an unfrozen network, accumulated to `batch_size`; None: 32 as the reference, 4 on a CPU."""
     lr: float = 1e-3
     """The reference: Adam 1e-3, constant."""
     weight_decay: float = 1e-4

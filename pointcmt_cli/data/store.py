@@ -2,8 +2,9 @@
 
 views.h5: points (S, P, 3) float32 in the unit sphere, views (S, V, H, W) uint8, label (S,), split (S,), name (S,),
 source_hash (S,), content_hash (S,); root attributes: format, version, class_names, rig, renderer, image_size, digest, ...
-features.h5: points, label, split, name as above; teacher_features (S, D), teacher_logits (S, K) float32, both also
-out-of-fold for the shapes that the teacher was trained on (oof_features, oof_logits).
+features.h5: points, label, split, name as above; of the teacher, float32: encoder_features (S, E) before the neck,
+teacher_features (S, D) after it, teacher_logits (S, K), and oof_logits (S, K), which for a train shape come from a head
+that was not trained on it; root attributes: teacher, teacher_digest, views_digest, folds, ...
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -62,10 +63,11 @@ class Features:
     """(S, D)."""
     teacher_logits: NDArray[np.float32]
     """(S, K)."""
-    oof_features: NDArray[np.float32]
-    """(S, D): of train shapes, from a head that never saw them; of all others, equal to `teacher_features`."""
     oof_logits: NDArray[np.float32]
-    """(S, K), likewise."""
+    """(S, K): of train shapes, from a head that was not trained on them; of all others, and where the attribute
+    `folds` is 0, equal to `teacher_logits`. There are no such features: every fold's neck has a space of its own."""
+    encoder_features: NDArray[np.float32]
+    """(S, E): the image network's own, before the neck."""
 
 
 @dataclass(frozen=True)
@@ -143,8 +145,8 @@ def write_features(path: Path, features: Features, attributes: Mapping[str, Any]
         "points": shapes.points,
         "teacher_features": features.teacher_features,
         "teacher_logits": features.teacher_logits,
-        "oof_features": features.oof_features,
         "oof_logits": features.oof_logits,
+        "encoder_features": features.encoder_features,
     }
     content = digest(shapes.digest, plain(dict(attributes)))
     inherited = {
@@ -169,11 +171,8 @@ def write_features(path: Path, features: Features, attributes: Mapping[str, Any]
 def read_features(path: Path) -> Features:
     """Everything in a features.h5."""
     with _open(path, FEATURES_FORMAT) as file:
-        arrays = [
-            file[key][:]
-            for key in ("teacher_features", "teacher_logits", "oof_features", "oof_logits")
-        ]
-        return Features(_shapes(file), *arrays)
+        keys = ("teacher_features", "teacher_logits", "oof_logits", "encoder_features")
+        return Features(_shapes(file), **{key: file[key][:] for key in keys})
 
 
 def read_attributes(path: Path) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 Loads with `torch.load(..., weights_only=True)`: opening a stranger's file runs none of its code.
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import version
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from pointcmt_cli import discovery
 from pointcmt_cli.data.files import atomic, plain
@@ -18,6 +20,8 @@ from pointcmt_cli.models.classifier import Classifier
 
 FORMAT = "pointcmt-checkpoint"
 VERSION = 1
+INITIALISATION = {"weights": None, "pretrained": False}
+"""Factory options that only say where the first weights come from (pointcmt_cli.api): a checkpoint has its own."""
 
 
 def save(path: Path, values: Mapping[str, Any]) -> None:
@@ -79,9 +83,10 @@ def describe(
 
 def rebuild(values: Mapping[str, Any], path: Path) -> Classifier:
     """The classifier of a loaded checkpoint, in eval mode on the CPU."""
-    encoder = discovery.build(
-        values["group"], values["name"], values["options"], values["distribution"]
-    )
+    plugin = (values["group"], values["name"])
+    known = discovery.options_of(discovery.load(*plugin, values["distribution"]))
+    idle = {key: value for key, value in INITIALISATION.items() if key in known}
+    encoder = discovery.build(*plugin, {**values["options"], **idle}, values["distribution"])
     model = Classifier(encoder, len(values["class_names"]), values["width"], name=values["name"])
     missing, unexpected = model.load_state_dict(values["state_dict"], strict=False)
     if missing or unexpected:
@@ -90,3 +95,12 @@ def rebuild(values: Mapping[str, Any], path: Path) -> Classifier:
             f"{values['distribution_version']}): missing {missing or 'none'}, unexpected {unexpected or 'none'}"
         )
     return model.eval()
+
+
+def state_digest(module: nn.Module) -> str:
+    """sha256 over the names, shapes and bytes of a module's state."""
+    content = hashlib.sha256()
+    for name, value in module.state_dict().items():
+        content.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
+        content.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return content.hexdigest()

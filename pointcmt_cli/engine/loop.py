@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 import math
+import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -164,3 +165,22 @@ def write_run(out: Path, config: Mapping[str, Any], history: Sequence[Mapping[st
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
         writer.writerows(history)
+
+
+def log_tensorboard(out: Path, history: Sequence[Mapping[str, Any]]) -> Path:
+    """The history as TensorBoard scalars in a new folder OUT-tensorboard beside a checkpoint; returns the folder."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise PointCMTError(
+            f"--tensorboard: {error}; pip install 'pointcmt[tensorboard]'"
+        ) from error
+    folder = out.with_name(f"{out.stem}-tensorboard")
+    shutil.rmtree(folder, ignore_errors=True)
+    writer = SummaryWriter(str(folder))
+    for row in history:
+        for name, value in row.items():
+            if isinstance(value, (int, float)) and name != "epoch":
+                writer.add_scalar(name, value, row["epoch"])
+    writer.close()
+    return folder

@@ -39,8 +39,8 @@ class Classifier(nn.Module):
         )
         self.head = nn.Linear(self.feature_dim, classes)
 
-    def features(self, inputs: Tensor) -> Tensor:
-        """Inputs -> features (B, D), after the neck."""
+    def encode(self, inputs: Tensor) -> Tensor:
+        """Inputs -> the encoder's own features (B, E), before the neck."""
         encoded = self.encoder(inputs)
         if not isinstance(encoded, Tensor) or encoded.shape[1:] != (self.encoder_dim,):
             got = tuple(encoded.shape) if isinstance(encoded, Tensor) else type(encoded).__name__
@@ -48,7 +48,11 @@ class Classifier(nn.Module):
                 f"'{self.name}' breaks its contract: expected features "
                 f"({inputs.shape[0]}, {self.encoder_dim}), got {got}"
             )
-        neck: Tensor = self.neck(encoded)
+        return encoded
+
+    def features(self, inputs: Tensor) -> Tensor:
+        """Inputs -> features (B, D), after the neck."""
+        neck: Tensor = self.neck(self.encode(inputs))
         return neck
 
     def forward(self, inputs: Tensor) -> Tensor:
