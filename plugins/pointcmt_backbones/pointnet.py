@@ -1,0 +1,61 @@
+"""PointNet (Qi et al., CVPR 2017, arXiv 1612.00593), the encoder: points (B, N, 3) -> features (B, 1024).
+
+One MLP 3 -> 64 -> 128 -> 1024 for every point, then the maximum over the points; no ReLU after the last batch norm.
+This is the network of the PyTorch ports (fxia22/pointnet.pytorch, yanx27/Pointnet_Pointnet2_pytorch). With
+`transforms`, both T-Nets: a 3 x 3 matrix for the points, a 64 x 64 one for their features; the ports' orthogonality
+penalty on the latter is a loss of its own and is left out. The core's neck and head replace
+the paper's head (512, 256, K).
+"""
+
+import torch
+from torch import Tensor, nn
+
+from pointcmt_backbones.shared_mlp import SharedMLP
+
+
+class TransformNet(nn.Module):
+    """Predicts one C x C matrix per cloud from rows (B, N, C): the identity plus what it learns."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+        self.points = SharedMLP([channels, 64, 128, 1024])
+        self.cloud = SharedMLP([1024, 512, 256])
+        self.matrix = nn.Linear(256, channels * channels)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Rows (B, N, C) -> matrices (B, C, C)."""
+        cloud = self.cloud(self.points(rows).amax(dim=1))
+        matrix: Tensor = self.matrix(cloud)
+        return matrix.view(-1, self.channels, self.channels) + torch.eye(
+            self.channels, dtype=matrix.dtype, device=matrix.device
+        )
+
+
+class PointNet(nn.Module):
+    """See the module's text."""
+
+    feature_dim = 1024
+    minimum_points = 1
+
+    def __init__(self, transforms: bool) -> None:
+        super().__init__()
+        self.point_transform = TransformNet(3) if transforms else None
+        self.feature_transform = TransformNet(64) if transforms else None
+        self.local = SharedMLP([3, 64])
+        self.deep = SharedMLP([64, 128, 1024], last_relu=False)
+
+    def forward(self, points: Tensor) -> Tensor:
+        """Points (B, N, 3) in the unit sphere -> features (B, 1024)."""
+        if self.point_transform is not None:
+            points = points @ self.point_transform(points)
+        rows = self.local(points)  # (B, N, 64)
+        if self.feature_transform is not None:
+            rows = rows @ self.feature_transform(rows)
+        features: Tensor = self.deep(rows).amax(dim=1)
+        return features
+
+
+def pointnet(*, transforms: bool = False) -> PointNet:
+    """PointNet; `transforms`: with both T-Nets (3.5 times the parameters)."""
+    return PointNet(transforms)

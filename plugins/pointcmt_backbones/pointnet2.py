@@ -1,0 +1,104 @@
+"""PointNet++ (Qi et al., NeurIPS 2017, arXiv 1706.02413), the encoder: points (B, N, 3) -> features (B, 1024).
+
+Two levels pick centres by farthest points and describe the balls around each of them by a shared MLP and a maximum; a
+third takes all that is left. `ssg` has one radius per level, `msg` (the student of PointCMT) three. Numbers: section
+B.1 of the paper's supplement, as in yanx27/Pointnet_Pointnet2_pytorch; coordinates only, no normals.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, cast
+
+import torch
+from torch import Tensor, nn
+
+from pointcmt_backbones.shared_mlp import SharedMLP
+from pointcmt_cli.api import ball_query, farthest_points, gather
+
+
+@dataclass(frozen=True)
+class Level:
+    """One set abstraction: how many centres, and per scale its radius, its neighbours and its MLP's widths."""
+
+    centres: int
+    radii: tuple[float, ...]
+    neighbours: tuple[int, ...]
+    widths: tuple[tuple[int, ...], ...]
+
+
+LEVELS = {
+    "ssg": (
+        Level(512, (0.2,), (32,), ((64, 64, 128),)),
+        Level(128, (0.4,), (64,), ((128, 128, 256),)),
+    ),
+    "msg": (
+        Level(512, (0.1, 0.2, 0.4), (16, 32, 128), ((32, 32, 64), (64, 64, 128), (64, 96, 128))),
+        Level(
+            128, (0.2, 0.4, 0.8), (32, 64, 128), ((64, 64, 128), (128, 128, 256), (128, 128, 256))
+        ),
+    ),
+}
+ALL_POINTS = (256, 512, 1024)
+"""Widths of the last level, whose one group is everything."""
+
+
+class SetAbstraction(nn.Module):
+    """Points (B, N, 3) with features (B, N, C) -> centres (B, M, 3) with features (B, M, sum of last widths)."""
+
+    def __init__(self, level: Level, channels: int) -> None:
+        super().__init__()
+        self.level = level
+        self.scales = nn.ModuleList(SharedMLP([channels + 3, *widths]) for widths in level.widths)
+        self.channels = sum(widths[-1] for widths in level.widths)
+
+    def forward(self, points: Tensor, features: Tensor | None) -> tuple[Tensor, Tensor]:
+        """See the class; a cloud with fewer points than M has all of them as centres, some repeated."""
+        level = self.level
+        centres = gather(points, farthest_points(points, level.centres))  # (B, M, 3)
+        groups = ball_query(points, centres, level.radii, level.neighbours)
+        described = [
+            self._describe(cast("SharedMLP", scale), points, features, centres, index)
+            for scale, index in zip(self.scales, groups, strict=True)
+        ]
+        return centres, torch.cat(described, dim=-1)
+
+    @staticmethod
+    def _describe(
+        scale: SharedMLP, points: Tensor, features: Tensor | None, centres: Tensor, index: Tensor
+    ) -> Tensor:
+        rows = gather(points, index) - centres[:, :, None]  # (B, M, k, 3)
+        if features is not None:
+            rows = torch.cat([rows, gather(features, index)], dim=-1)
+        pooled: Tensor = scale(rows).amax(dim=2)
+        return pooled
+
+
+class PointNet2(nn.Module):
+    """See the module's text."""
+
+    feature_dim = ALL_POINTS[-1]
+    minimum_points = 1
+
+    def __init__(self, levels: Sequence[Level]) -> None:
+        super().__init__()
+        self.levels = nn.ModuleList()
+        channels = 0
+        for level in levels:
+            abstraction = SetAbstraction(level, channels)
+            self.levels.append(abstraction)
+            channels = abstraction.channels
+        self.everything = SharedMLP([channels + 3, *ALL_POINTS])
+
+    def forward(self, points: Tensor) -> Tensor:
+        """Points (B, N, 3) in the unit sphere -> features (B, 1024)."""
+        features: Tensor | None = None
+        for level in self.levels:
+            points, features = level(points, features)
+        assert features is not None
+        described: Tensor = self.everything(torch.cat([points, features], dim=-1)).amax(dim=1)
+        return described
+
+
+def pointnet2(*, variant: Literal["ssg", "msg"] = "ssg") -> PointNet2:
+    """PointNet++; `variant`: one radius per level, or three (about five times the work)."""
+    return PointNet2(LEVELS[variant])

@@ -1,0 +1,122 @@
+"""Point operations on the CPU: numba kernels, one cloud (or a share of its centres) per thread.
+
+In: contiguous arrays, points (B, N, 3), index arrays int64. Same arithmetic, in the same order, as the plain-torch
+functions in `points`, hence the same indices bit for bit. `fastmath` is limited to flags that change no rounding.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+_SAFE = {"nnan", "ninf", "nsz"}  # lets min and max vectorise; no contraction, no reordering
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def compiled(function: _F) -> _F:
+    """`numba.njit` with the settings of every kernel here, keeping the function's type."""
+    return cast("_F", numba.njit(parallel=True, cache=True, nogil=True, fastmath=_SAFE)(function))
+
+
+@compiled
+def farthest_points(points: NDArray[Any], chosen: NDArray[np.int64]) -> None:
+    """Fill `chosen` (B, M): each next point is the one farthest from those before; the first is 0."""
+    batch, count = points.shape[:2]
+    for b in numba.prange(batch):
+        x = points[b, :, 0].copy()
+        y = points[b, :, 1].copy()
+        z = points[b, :, 2].copy()
+        nearest = np.full(count, np.inf, points.dtype)
+        last = 0
+        for step in range(chosen.shape[1]):
+            chosen[b, step] = last
+            px, py, pz = x[last], y[last], z[last]
+            best = nearest[0] - nearest[0]  # 0 of the points' type
+            for j in range(count):
+                dx = x[j] - px
+                dy = y[j] - py
+                dz = z[j] - pz
+                distance = min(nearest[j], dx * dx + dy * dy + dz * dz)
+                nearest[j] = distance
+                best = max(best, distance)
+            last = 0
+            for j in range(count):
+                if nearest[j] == best:
+                    last = j
+                    break
+
+
+@compiled
+def ball_query(
+    points: NDArray[Any],
+    centres: NDArray[Any],
+    squares: NDArray[Any],
+    counts: NDArray[np.int64],
+    starts: NDArray[np.int64],
+    found: NDArray[np.int64],
+) -> None:
+    """Fill `found` (B, M, sum of counts): radius r owns the columns from starts[r] on; squares are r * r."""
+    batch, number = points.shape[:2]
+    groups = centres.shape[1]
+    radii = len(squares)
+    widest = squares.max()
+    share = (
+        groups + 7
+    ) // 8  # centres of one cloud are split in eight, so that a batch of 1 has work for all
+    for task in numba.prange(batch * 8):
+        b = task // 8
+        x = points[b, :, 0].copy()
+        y = points[b, :, 1].copy()
+        z = points[b, :, 2].copy()
+        square = np.empty(number, points.dtype)
+        hits = np.zeros(radii, np.int64)
+        begin = (task % 8) * share
+        for i in range(begin, min(begin + share, groups)):
+            cx, cy, cz = centres[b, i, 0], centres[b, i, 1], centres[b, i, 2]
+            for j in range(number):
+                dx = x[j] - cx
+                dy = y[j] - cy
+                dz = z[j] - cz
+                square[j] = dx * dx + dy * dy + dz * dz
+            hits[:] = 0
+            open_radii = radii
+            for j in range(number):
+                if square[j] < widest:
+                    for r in range(radii):
+                        if square[j] < squares[r] and hits[r] < counts[r]:
+                            found[b, i, starts[r] + hits[r]] = j
+                            hits[r] += 1
+                            if hits[r] == counts[r]:
+                                open_radii -= 1
+                    if open_radii == 0:
+                        break
+            for r in range(radii):
+                if hits[r] == 0:
+                    found[b, i, starts[r]] = np.argmin(square)
+                    hits[r] = 1
+                for column in range(starts[r] + hits[r], starts[r] + counts[r]):
+                    found[b, i, column] = found[b, i, starts[r]]
+
+
+@compiled
+def smallest(squares: NDArray[Any], index: NDArray[np.int64]) -> None:
+    """Fill `index` (R, k) with the columns of the k smallest of each row of `squares` (R, N), ties lowest first."""
+    rows, number = squares.shape
+    count = index.shape[1]
+    for row in numba.prange(rows):
+        best = np.full(count, np.inf, squares.dtype)
+        held = 0
+        for j in range(number):
+            value = squares[row, j]
+            if held == count and value >= best[count - 1]:
+                continue
+            held = min(held + 1, count)
+            place = held - 1
+            while place > 0 and best[place - 1] > value:
+                best[place] = best[place - 1]
+                index[row, place] = index[row, place - 1]
+                place -= 1
+            best[place] = value
+            index[row, place] = j
