@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pointcmt_cli.api import Cameras, PointCMTError, Renderer, Shape
-from pointcmt_renderers.raster_kernels import face_planes, lambert, project, visibility
+from pointcmt_renderers.kernels import face_planes, lambert, project, visibility
 
 
 def raster(
@@ -19,10 +19,14 @@ def raster(
     headlight, under which the three sides of a box are one gray when seen from a corner, as 8 of the dodecahedron's
     20 cameras see it.
     """
-    if min(ambient, diffuse) < 0 or ambient + diffuse > 1:
+    if not (ambient >= 0 and diffuse >= 0 and ambient + diffuse <= 1):
         raise PointCMTError(
-            f"raster: ambient {ambient} and diffuse {diffuse} must be at least 0 and at most 1 together"
+            f"raster: ambient {ambient} and diffuse {diffuse} must be at least 0 and together at most 1"
         )
+    if len(light) != 2 or not np.isfinite(light).all():
+        raise PointCMTError(f"raster: light {light} must be two finite numbers: right, up")
+    levels = np.array([255 * ambient, 255 * diffuse], np.float32)
+    to_light = np.array([*light, 1.0]) / np.linalg.norm([*light, 1.0])
 
     def draw(shape: Shape, cameras: Cameras) -> NDArray[np.uint8]:
         if shape.faces is None:
@@ -30,24 +34,23 @@ def raster(
                 f"{shape.name}: the raster renderer draws meshes and this is a cloud; use --renderer points"
             )
         vertices = np.ascontiguousarray(shape.vertices, np.float32)
-        faces = np.ascontiguousarray(shape.faces, np.int32)
-        size = cameras.size
+        faces = np.ascontiguousarray(shape.faces, np.uint32)
+        size, count = cameras.size, len(faces)
         focal = 0.5 * size / np.tan(0.5 * cameras.field_of_view)
-        towards = np.array([*light, 1.0]) / np.linalg.norm([*light, 1.0])
-        planes = np.empty((len(faces), 4), np.float32)
+        planes = np.empty((4, count), np.float32)
         screen = np.empty((len(vertices), 3), np.float32)
-        levels = np.empty(len(faces), np.uint8)
+        shades = np.empty(1 + count, np.uint8)
         nearness = np.empty((size, size), np.float32)
         seen = np.empty((size, size), np.int32)
         images = np.empty((cameras.views, size, size), np.uint8)
+        poses, to_cameras = cameras.poses, cameras.world_to_camera
+        eyes = poses[:, :3, 3].astype(np.float32)
+        lights = (poses[:, :3, :3] @ to_light).astype(np.float32)
         face_planes(vertices, faces, planes)
-        for pose, to_camera, image in zip(
-            cameras.poses, cameras.world_to_camera, images, strict=True
-        ):
-            project(vertices, to_camera, focal, size, screen)
+        for view, image in enumerate(images):
+            project(vertices, to_cameras[view], focal, size, screen)
             visibility(screen, faces, nearness, seen)
-            eye = np.ascontiguousarray(pose[:3, 3])
-            lambert(planes, eye, pose[:3, :3] @ towards, ambient, diffuse, seen, levels, image)
+            lambert(planes, eyes[view], lights[view], levels, seen, shades, image)
         return images
 
     return draw
