@@ -1,17 +1,147 @@
-"""Read one shape. In: an `Item` or a file; out: a validated `Shape`, or a DataError with file and reason."""
+"""Read one shape. In: an `Item` or a file; out: a validated `Shape`, or a DataError with file and reason in one line.
 
+Frames. A mesh: the centre of the bounding box of its used vertices at the origin, the farthest vertex at distance 1, so
+that a view holds all of it however its triangles are spread. A cloud: its mean at the origin (`pc_normalize`). Points
+for networks are drawn and normalised by `sampling`, the same way for training and prediction.
+"""
+
+import functools
+import hashlib
+import stat
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from pointcmt_cli.data.reading_cloud import read_cloud
+from pointcmt_cli.data.reading_mesh import read_mesh
+from pointcmt_cli.data.reading_ply import ply_header
+from pointcmt_cli.data.reading_text import MAX_BYTES, MAX_FACES, MAX_POINTS, UnreadableError
+from pointcmt_cli.data.sampling import face_areas, into_unit_sphere
 from pointcmt_cli.data.shape import Shape
 from pointcmt_cli.data.sources import Item
+from pointcmt_cli.data.trees import CLOUD_ENDINGS, MESH_ENDINGS, Kind
 from pointcmt_cli.errors import DataError
+
+_NO_EXTENT = 1e-10
+"""Relative to the largest coordinate: what is left of a single place after rounding."""
+_NO_AREA = 1e-6
+"""In the unit sphere; far less than a pixel."""
+_CHUNK_CACHE = 64 * 1024**2
+"""Bytes; benchmark files are compressed in chunks of many shapes."""
 
 
 def read(item: Item) -> tuple[Shape, str]:
     """The shape and the sha256 (hex) of its source bytes."""
-    raise DataError(f"{item.path}: cannot be read")
+    try:
+        if item.row is not None:
+            points = _row(item.path, item.row)
+            return _cloud(item.name, points), hashlib.sha256(points.tobytes()).hexdigest()
+        data = _bytes(item.path)
+        shape = _parse(item.name, data, item.path.suffix.lower(), item.kind)
+        return shape, hashlib.sha256(data).hexdigest()
+    except UnreadableError as error:
+        raise DataError(f"{item.path}: {error}") from error
+    except MemoryError as error:
+        raise DataError(f"{item.path}: too large for this machine's memory") from error
 
 
 def read_file(path: Path) -> Shape:
-    """A mesh or cloud file for `predict`; its kind is found from the ending and, for .ply, the header."""
-    raise DataError(f"{path}: cannot be read")
+    """A mesh or cloud file for `predict`, named by its stem; .ply is told apart by its header."""
+    ending = path.suffix.lower()
+    if ending == ".ply":
+        try:
+            kind: Kind = "mesh" if ply_header(_bytes(path)).is_mesh else "cloud"
+        except UnreadableError as error:
+            raise DataError(f"{path}: {error}") from error
+    elif ending in MESH_ENDINGS:
+        kind = "mesh"
+    elif ending in CLOUD_ENDINGS:
+        kind = "cloud"
+    else:
+        known = " ".join(sorted(MESH_ENDINGS | CLOUD_ENDINGS))
+        raise DataError(f"{path}: the ending '{ending}' is not known (there are: {known})")
+    return read(Item(path.stem, 0, "test", kind, path))[0]
+
+
+def _bytes(path: Path) -> bytes:
+    """The whole of a regular file: opening a pipe would wait for ever."""
+    try:
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise UnreadableError("is a folder, not a file")
+        if not stat.S_ISREG(status.st_mode):
+            raise UnreadableError("is not a regular file")
+        if status.st_size == 0:
+            raise UnreadableError("is empty")
+        if status.st_size > MAX_BYTES:
+            raise UnreadableError(f"too large: {status.st_size} bytes (at most {MAX_BYTES})")
+        return path.read_bytes()
+    except OSError as error:
+        raise UnreadableError(f"cannot be read: {error.strerror or error}") from error
+
+
+def _parse(name: str, data: bytes, ending: str, kind: Kind) -> Shape:
+    if kind == "mesh":
+        return _mesh(name, *read_mesh(data, ending))
+    return _cloud(name, read_cloud(data, ending))
+
+
+def _mesh(name: str, vertices: NDArray[np.float64], faces: NDArray[np.int64]) -> Shape:
+    """Vertices that no face uses are dropped: a stray one would shrink the rest."""
+    if len(faces) == 0:
+        raise UnreadableError("has no faces")
+    if len(vertices) > MAX_POINTS or len(faces) > MAX_FACES:
+        raise UnreadableError(f"too large: {len(vertices)} vertices and {len(faces)} faces")
+    scaled = _finite(vertices)
+    used = np.zeros(len(scaled), bool)
+    used[faces] = True
+    if not used.all():
+        faces = (np.cumsum(used) - 1)[faces]
+        scaled = scaled[used]
+    centre = (scaled.min(axis=0) + scaled.max(axis=0)) / 2
+    points, radius = into_unit_sphere(scaled, centre)
+    corners = faces.astype(np.int32)
+    if radius < _NO_EXTENT or face_areas(points, corners).sum() < _NO_AREA:
+        raise UnreadableError("its faces have no area")
+    return Shape(name, points, corners)
+
+
+def _cloud(name: str, points: NDArray[Any]) -> Shape:
+    if len(points) == 0:
+        raise UnreadableError("holds no points")
+    scaled = _finite(points.astype(np.float64))
+    normal, radius = into_unit_sphere(scaled, scaled.mean(axis=0))
+    if radius < _NO_EXTENT:
+        raise UnreadableError("all its points lie in one place")
+    return Shape(name, normal)
+
+
+def _finite(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Divided by the largest coordinate, so that squares of very large or small numbers stay finite."""
+    if not np.isfinite(points).all():
+        wrong = np.flatnonzero(~np.isfinite(points).all(axis=1))
+        raise UnreadableError(
+            f"point {wrong[0]} is not finite ({len(wrong)} of {len(points)} are not)"
+        )
+    largest = float(np.abs(points).max())
+    return points / largest if largest > 0 else points
+
+
+def _row(path: Path, row: int) -> NDArray[Any]:
+    """Points (N, 3) of one shape in a benchmark file."""
+    try:
+        status = path.stat()
+        return np.asarray(_dataset(path, status.st_mtime_ns, status.st_size)[row][:, :3])
+    except (OSError, KeyError, ValueError, IndexError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise UnreadableError(f"row {row} cannot be read ({reason})") from error
+
+
+@functools.lru_cache(maxsize=2)
+def _dataset(path: Path, modified: int, size: int) -> Any:
+    """`data` of an open HDF5 file, kept open in this process; another time or size of the file opens it anew."""
+    import h5py
+
+    return h5py.File(path, "r", rdcc_nbytes=_CHUNK_CACHE)["data"]

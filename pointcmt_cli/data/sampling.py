@@ -1,11 +1,80 @@
-"""Points of a shape. In: a `Shape`; out: (count, 3) float32 in the unit sphere, the same bytes every time."""
+"""Points of a shape. In: a `Shape`; out: (count, 3) float32 in the unit sphere, the same bytes every time.
+
+The random numbers depend on the shape's name alone, and are only ever drawn as uniform doubles (PCG64), the one stream
+that numpy has kept stable: the same input gives the same points in every process and at every number of workers.
+"""
+
+import hashlib
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pointcmt_cli.data.shape import Shape
 
+Array = NDArray[np.float64]
+
 
 def sample_points(shape: Shape, count: int) -> NDArray[np.float32]:
-    """Draw `count` points (count, 3): mean 0, farthest at distance 1; seeded by the shape's name."""
-    return np.resize(shape.vertices, (count, 3)).astype(np.float32)
+    """Draw points (count, 3): mean 0, the farthest at distance 1 (the field's `pc_normalize`).
+
+    Meshes: uniformly by area. Clouds: a random subset of their points, or, where they have fewer, all of them once
+    and then random repeats.
+    """
+    generator = _generator(shape.name)
+    if shape.faces is None:
+        points = _from_cloud(shape.vertices, count, generator)
+    else:
+        points = _from_mesh(shape.vertices, shape.faces, count, generator)
+    return into_unit_sphere(points, points.mean(axis=0))[0]
+
+
+def into_unit_sphere(points: Array, centre: Array) -> tuple[NDArray[np.float32], float]:
+    """Move `centre` (3,) to the origin and the farthest of points (N, 3) to distance 1; also the former distance."""
+    moved = points - centre
+    radius = float(np.sqrt((moved**2).sum(axis=1).max()))
+    return (moved / (radius or 1.0)).astype(np.float32), radius
+
+
+def face_areas(vertices: NDArray[np.float32], faces: NDArray[np.int32]) -> Array:
+    """Areas (F,) of the triangles."""
+    a, b, c = _corners(vertices, faces)
+    areas: Array = 0.5 * np.sqrt((np.cross(b - a, c - a) ** 2).sum(axis=1))
+    return areas
+
+
+def _generator(name: str) -> np.random.Generator:
+    digest = hashlib.sha256(f"points/{name}".encode()).digest()
+    return np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "big")))
+
+
+def _from_mesh(
+    vertices: NDArray[np.float32],
+    faces: NDArray[np.int32],
+    count: int,
+    generator: np.random.Generator,
+) -> Array:
+    """Each point: a triangle by area, then a place in it by the folded unit square."""
+    random = generator.random((count, 3))
+    ends = np.cumsum(face_areas(vertices, faces))
+    chosen = np.searchsorted(ends, random[:, 0] * ends[-1], side="right")
+    a, b, c = _corners(vertices, faces[np.minimum(chosen, len(faces) - 1)])
+    along = random[:, 1:]
+    along = np.where(along.sum(axis=1, keepdims=True) > 1, 1 - along, along)
+    return a + along[:, :1] * (b - a) + along[:, 1:] * (c - a)
+
+
+def _from_cloud(vertices: NDArray[np.float32], count: int, generator: np.random.Generator) -> Array:
+    available = len(vertices)
+    if available == count:
+        chosen = np.arange(count)
+    elif available > count:
+        chosen = np.argsort(generator.random(available), kind="stable")[:count]
+    else:
+        repeats = (generator.random(count - available) * available).astype(np.int64)
+        chosen = np.concatenate([np.arange(available), repeats])
+    return vertices[chosen].astype(np.float64)
+
+
+def _corners(vertices: NDArray[np.float32], faces: NDArray[np.int32]) -> tuple[Array, Array, Array]:
+    corners = vertices.astype(np.float64)[faces]  # (F, 3, 3)
+    return corners[:, 0], corners[:, 1], corners[:, 2]

@@ -2,11 +2,17 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-from pointcmt_cli.errors import DataError
+from pointcmt_cli.data.layouts import benchmark
+from pointcmt_cli.data.split import split_of
+from pointcmt_cli.data.trees import Found, Kind, subfolders, tree
+from pointcmt_cli.errors import DataError, PointCMTError, UsageError
 
-Kind = Literal["mesh", "cloud"]
+_EXPECTED = (
+    "expected CLASS/train/NAME.off and CLASS/test/NAME.off, or CLASS/NAME.off "
+    "(meshes .off .obj .ply .stl .glb; point clouds .npy .npz .ply .xyz .txt .pcd), "
+    "modelnet40_ply_hdf5_2048, modelnet40_normal_resampled, or ScanObjectNN's h5_files"
+)
 
 
 @dataclass(frozen=True)
@@ -60,5 +66,69 @@ class Source:
 def recognise(
     root: Path, test_fraction: float, held_out_fraction: float, variant: str | None = None
 ) -> Source:
-    """Find out what `root` holds, in a deterministic order; `variant` chooses where there are several."""
-    raise DataError(f"{root}: not recognised")
+    """Find out what `root` holds, in a deterministic order; `variant` chooses where there are several.
+
+    Shapes without a split of their own are split by a hash of their name; `val` is carved from train the same way,
+    unless the source has a `val` of its own.
+    """
+    if not root.is_dir():
+        reason = "is a file, not a folder" if root.exists() else "no such folder"
+        raise UsageError(f"{root}: {reason}")
+    found = _find(root, variant)
+    if found is None:
+        raise DataError(f"{root}: no shapes found; {_hint(root)}")
+    if variant is not None and found.variant is None:
+        raise UsageError(f"--variant {variant}: {root} is a {found.layout}, which has no variants")
+    if len(found.classes) < 2:
+        raise DataError(
+            f"{root}: only one class ({found.classes[0]}); a classifier needs at least two folders of shapes"
+        )
+    items = _items(found, test_fraction, held_out_fraction)
+    _check_names(root, items)
+    return Source(root, found.layout, found.variant, found.kind, found.classes, items, found.notes)
+
+
+def _find(root: Path, variant: str | None) -> Found | None:
+    return benchmark(root, variant) or tree(root)
+
+
+def _items(found: Found, test_fraction: float, held_out_fraction: float) -> list[Item]:
+    if any(entry.given == "val" for entry in found.entries):
+        held_out_fraction = 0.0
+    items = []
+    for entry in found.entries:
+        name = f"{found.classes[entry.label]}/{entry.stem}"
+        split = split_of(name, entry.given, test_fraction, held_out_fraction)
+        items.append(Item(name, entry.label, split, found.kind, entry.path, entry.row))
+    return items
+
+
+def _check_names(root: Path, items: list[Item]) -> None:
+    """Names seed the sampling, decide the splits and find a shape again: they must be unique, and text."""
+    seen: dict[str, Item] = {}
+    for item in items:
+        other = seen.setdefault(item.name, item)
+        if other is not item:
+            raise DataError(
+                f"{root}: two shapes are named {item.name}: {_place(other, root)} and {_place(item, root)}; "
+                "rename one of them"
+            )
+        if not item.name.isprintable():
+            raise DataError(f"{root}: the name {item.name!a} is not printable text; rename it")
+
+
+def _place(item: Item, root: Path) -> str:
+    place = str(item.path.relative_to(root))
+    return place if item.row is None else f"{place}, row {item.row}"
+
+
+def _hint(root: Path) -> str:
+    """The folder below, where that is the one that was meant; else what is expected."""
+    for folder in subfolders(root):
+        try:
+            found = _find(folder, None)
+        except PointCMTError:
+            continue
+        if found is not None and len(found.classes) > 1:
+            return f"did you mean {folder} ({found.layout})?"
+    return _EXPECTED

@@ -1,0 +1,84 @@
+"""Numbers out of text, fast and strict: what OFF, point lists and ASCII .pcd share; and how a reader gives up.
+
+In: bytes; out: all numbers in a row, and where each line begins among them. One vectorised pass, no Python loop.
+"""
+
+import re
+import warnings
+from typing import NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+MAX_BYTES = 2 * 1024**3
+"""Largest file that is read."""
+MAX_POINTS = 50_000_000
+MAX_FACES = 20_000_000
+
+
+class UnreadableError(ValueError):
+    """Why a file is not a shape, without the file's name; `reading` turns it into a DataError."""
+
+
+def check_promise(vertices: int, faces: int, least: int, size: int) -> None:
+    """A header's counts, before anything is allocated: they need `least` bytes of the `size` that are there."""
+    if vertices > MAX_POINTS or faces > MAX_FACES:
+        raise UnreadableError(
+            f"too large: {vertices} vertices and {faces} faces "
+            f"(at most {MAX_POINTS} and {MAX_FACES})"
+        )
+    if least > size:
+        raise UnreadableError(
+            f"truncated: its header promises {vertices} vertices and {faces} faces, "
+            f"which {size} bytes cannot hold"
+        )
+
+
+def numbers(text: bytes) -> NDArray[np.float64]:
+    """Every number (n,) of a text in which white space alone separates; nan and inf are numbers here."""
+    count = len(_token_starts(text))
+    if count == 0:
+        return np.empty(0)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            values = np.fromstring(text, np.float64, sep=" ")
+    except (ValueError, DeprecationWarning):
+        _blame(text)
+    if len(values) != count:  # "1.5.2" reads as two numbers
+        _blame(text)
+    return values
+
+
+def line_starts(text: bytes) -> NDArray[np.int64]:
+    """Among the numbers of `text`, the index (L + 1,) at which each line with content begins; last, their count."""
+    tokens = _token_starts(text)
+    ends = np.flatnonzero(np.frombuffer(text, np.uint8) == ord("\n"))
+    line = np.searchsorted(ends, tokens)
+    return np.append(np.flatnonzero(np.diff(line, prepend=-1)), len(tokens))
+
+
+def plain_text(data: bytes) -> bytes:
+    """Without byte-order mark and comments, lines ended by newlines."""
+    data = data.removeprefix(b"\xef\xbb\xbf")
+    if b"\r" in data and b"\n" not in data:
+        data = data.replace(b"\r", b"\n")
+    return re.sub(rb"#[^\n]*", b"", data) if b"#" in data else data
+
+
+def _token_starts(text: bytes) -> NDArray[np.int64]:
+    inside = np.frombuffer(text, np.uint8) > ord(" ")
+    before = np.concatenate([[False], inside[:-1]])
+    return np.flatnonzero(inside > before)
+
+
+def _blame(text: bytes) -> NoReturn:
+    for token in text.split():
+        try:
+            if b"_" in token:
+                raise ValueError
+            float(token)
+        except ValueError:
+            shown = token[:20].decode("ascii", "backslashreplace")
+            raise UnreadableError(f"'{shown}' stands where a number should") from None
+    raise UnreadableError("holds something that is not a number")
