@@ -1,9 +1,9 @@
 """The inner loops in numba: projection, the z-buffer of faces, the splats of points. Callers own every buffer.
 
 All in one file, because numba notices a change only in the file of the function that it cached.
-The z-buffer works in row spans: a face's edges are walked from pixel row to pixel row and only the centres between them are touched. An edge
-is always walked from its upper end, so two faces that share it share every pixel border: no gaps, no overlaps. Screen
-positions are stored in float32 and combined in float64, which makes the products exact enough for slivers.
+The z-buffer works in row spans: a face's edges are walked from pixel row to pixel row and only the centres between them
+are touched. An edge is always walked from its upper end, so two faces that share it share every pixel border: no gaps,
+no overlaps. Screen positions are stored in float32 and combined in float64, exact enough for slivers.
 
 Letters: N vertices or points, F faces, H W image.
 """
@@ -149,7 +149,10 @@ def lambert(
 
 @compiled
 def splat(screen: Floats, side: int, sharpness: float, weights: Floats, weighted: Floats) -> None:
-    """Sum nearness**sharpness into `weights` (H, W), and it times depth into `weighted`, over `side` x `side` pixels."""
+    """Add up nearness**sharpness in `weights` (H, W) and that times depth in `weighted` (H, W).
+
+    Each point counts in a square of `side` x `side` pixels around it.
+    """
     height, width = weights.shape
     weights[:] = 0.0
     weighted[:] = 0.0
