@@ -13,6 +13,8 @@ Precision = Literal["auto", "fp32", "bf16"]
 
 HELD_OUT_FRACTION = 0.15
 """Share of the train split that the hash of the name sets apart as `val`; every selection uses it."""
+DEFAULT_RENDERERS = {"mesh": "raster", "cloud": "points"}
+"""Renderer plug-in for each kind of source."""
 SMOOTHING = 0.2
 """Label smoothing of the reference (main_cls.py); torch's definition, not its (docs/method.md)."""
 
@@ -34,17 +36,19 @@ class RenderConfig:
     points: int = 2048
     """Points kept per shape; training draws its own number from them."""
     renderer: str | None = None
-    """Plug-in name; None: `raster` for meshes, `points` for clouds."""
+    """Plug-in name; None: DEFAULT_RENDERERS."""
     renderer_options: Mapping[str, Any] = field(default_factory=dict)
     test_fraction: float = 0.2
     """Test share, by hash of the name, where the source has no split of its own."""
     held_out_fraction: float = HELD_OUT_FRACTION
+    variant: str | None = None
+    """Which one, where a benchmark's folder holds several (ScanObjectNN: OBJ_ONLY, OBJ_BG, PB_T50_RS)."""
     workers: int | None = None
     """Processes; None: one per core."""
     strict: bool = False
     """Stop at the first shape that cannot be read."""
     force: bool = False
-    """Replace an existing file that was made with other settings."""
+    """Draw everything anew and replace an existing file, whatever it was made with."""
     preview: Path | None = None
     """Contact sheet (PNG) of some shapes of each class."""
 

@@ -30,11 +30,11 @@ def atomic(path: Path) -> Iterator[Path]:
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+        full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        if error.errno not in (*full, errno.EROFS, errno.EACCES):
             raise
-        raise DataError(
-            f"cannot write {path}: {error.strerror}; make room and run the same command again"
-        ) from error
+        mend = "make room and run the same command again" if error.errno in full else "use --work"
+        raise DataError(f"cannot write {path}: {error.strerror}; {mend}") from error
     finally:
         temporary.unlink(missing_ok=True)
 
