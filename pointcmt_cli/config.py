@@ -172,6 +172,7 @@ class PredictConfig:
 
     checkpoint: Path
     files: tuple[Path, ...]
+    work: Path = Path(".")
     top: int = 3
     device: Device = "auto"
 
