@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pointcmt_cli.data.shape import Shape as Shape
     from pointcmt_cli.errors import PointCMTError as PointCMTError
     from pointcmt_cli.models.distillation import Distillation as Distillation
+    from pointcmt_cli.models.generator import unit_box as unit_box
     from pointcmt_cli.ops.emd import earth_movers_distance as earth_movers_distance
     from pointcmt_cli.ops.points import ball_query as ball_query
     from pointcmt_cli.ops.points import farthest_points as farthest_points
@@ -38,6 +39,7 @@ _HOMES = {
     "interpolate": "pointcmt_cli.ops.points",
     "k_nearest": "pointcmt_cli.ops.points",
     "three_nearest": "pointcmt_cli.ops.points",
+    "unit_box": "pointcmt_cli.models.generator",
 }
 __all__ = ["Backbone", "Objective", "Renderer", "Teacher", *_HOMES]
 

@@ -36,7 +36,8 @@ CHECKS = 20
 def distill(config: DistillConfig) -> Records:
     """Train one student; yields notes, progress per epoch and the scores."""
     config = resolve(config)
-    assert config.out is not None and config.features is not None
+    assert config.out is not None
+    assert config.features is not None
     features = read_features(config.features)
     device = loop.choose_device(config.device)
     key = run_key(config, features, device)
@@ -134,6 +135,7 @@ class Resident:
         self.teacher_features = put(features.teacher_features)
         self.teacher_logits = put(features.teacher_logits)
         self.oof_logits = put(features.oof_logits)
+        self.encoder_features = put(features.encoder_features)
 
     def batches(self, epoch: int, config: DistillConfig) -> Iterator[tuple[Tensor, Tensor]]:
         """Row numbers (B,) and augmented points (B, N, 3); numbers depend on seed and epoch alone."""
@@ -205,6 +207,7 @@ def forward(
         teacher_features=data.teacher_features[rows],
         teacher_logits=data.teacher_logits[rows],
         oof_logits=data.oof_logits[rows],
+        encoder_features=data.encoder_features[rows],
         generator=generator,
     )
 

@@ -26,5 +26,7 @@ class Distillation:
     """(B, K) of the teacher on the same shapes."""
     oof_logits: Tensor | None = None
     """(B, K) of teachers that were not trained on these shapes (out of fold)."""
+    encoder_features: Tensor | None = None
+    """(B, E) of the teacher's image network before its neck."""
     generator: Callable[[Tensor], Tensor] | None = None
     """CMPG, frozen, in eval mode: features (B, D) -> clouds (B, 1024, 3)."""

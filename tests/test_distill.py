@@ -1,0 +1,267 @@
+"""The student's stage: learns, resumes to the same weights, notices changed inputs, never uses a stale generator."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from pointcmt_cli.config import DistillConfig
+from pointcmt_cli.data.split import split_of
+from pointcmt_cli.data.store import Features, ShapeSet, write_features
+from pointcmt_cli.engine import checkpoint
+from pointcmt_cli.engine.distill import distill
+from pointcmt_cli.errors import DataError, PointCMTError, UsageError
+from pointcmt_cli.models.distillation import Distillation
+from pointcmt_cli.records import Note, Progress, Record, Result
+
+CLASSES = ["ball", "box", "rod"]
+
+
+def write_toy_features(path: Path, per_class: int = 24, seed: int = 0) -> str:
+    """A features.h5 of three easy classes, with a teacher that is right."""
+    numbers = np.random.default_rng(seed)
+    points, labels, names, splits = [], [], [], []
+    for label, name in enumerate(CLASSES):
+        for index in range(per_class):
+            cloud = numbers.normal(size=(96, 3))
+            if name == "ball":
+                cloud /= np.linalg.norm(cloud, axis=1, keepdims=True)
+            if name == "box":
+                cloud /= np.abs(cloud).max(axis=1, keepdims=True)
+            if name == "rod":
+                cloud *= (0.1, 0.1, 1.0)
+            points.append(cloud / np.linalg.norm(cloud, axis=1).max())
+            labels.append(label)
+            names.append(f"{name}/{name}_{index:03d}")
+            splits.append(split_of(names[-1], "test" if index % 4 == 0 else "train", 0.2, 0.3))
+    logits = 4.0 * np.eye(3)[labels] + numbers.normal(0, 0.5, (len(labels), 3))
+    features = np.maximum(0, logits @ numbers.normal(size=(3, 16)))
+    shapes = ShapeSet(
+        np.array(points, np.float32),
+        np.array(labels, np.int64),
+        np.array(splits),
+        names,
+        CLASSES,
+        {"class_names": CLASSES, "digest": f"toy {seed}", "layout": "mesh tree"},
+    )
+    arrays = [np.asarray(each, np.float32) for each in (features, logits)]
+    return write_features(path, toy_features(shapes, *arrays), {"teacher_digest": "none"})
+
+
+def toy_features(shapes: ShapeSet, features: Any, logits: Any) -> Features:
+    return Features(shapes, features, logits, logits, features)
+
+
+def tiny(*, width: int = 12, dropout: float = 0.0) -> nn.Module:
+    """A backbone small enough for a test: per-point MLP and max."""
+    return Tiny(width, dropout)
+
+
+class Tiny(nn.Module):
+    minimum_points = 4
+
+    def __init__(self, width: int, dropout: float) -> None:
+        super().__init__()
+        self.feature_dim = width
+        self.layers = nn.Sequential(nn.Linear(3, width), nn.ReLU(), nn.Dropout(dropout))
+        self.last = nn.Linear(width, width)
+
+    def forward(self, points: Tensor) -> Tensor:
+        pooled: Tensor = self.last(self.layers(points)).amax(dim=1)
+        return pooled
+
+
+class Explodes(nn.Module):
+    def forward(self, batch: Distillation) -> dict[str, Tensor]:
+        return {"boom": batch.student_logits.sum() * (float("nan") if batch.progress > 0 else 1.0)}
+
+
+def explodes() -> nn.Module:
+    return Explodes()
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> DistillConfig:
+    write_toy_features(tmp_path / "features.h5")
+    return DistillConfig(
+        student="test_distill:tiny",
+        student_options={"dropout": 0.1},
+        objective="none",
+        work=tmp_path,
+        points=64,
+        epochs=30,
+        batch_size=8,
+        lr=1e-2,
+        generator_epochs=2,
+    )
+
+
+def run(config: DistillConfig) -> tuple[dict[str, Any], list[Record]]:
+    records = list(distill(config))
+    assert isinstance(records[-1], Result)
+    return dict(records[-1].values), records
+
+
+def weights(path: Path) -> dict[str, Tensor]:
+    return checkpoint.load(path)["state_dict"]
+
+
+def same(left: dict[str, Tensor], right: dict[str, Tensor]) -> bool:
+    return left.keys() == right.keys() and all(torch.equal(left[key], right[key]) for key in left)
+
+
+def test_a_student_learns_and_is_scored_apart(config: DistillConfig, tmp_path: Path) -> None:
+    result, records = run(config)
+    assert result["checkpoint"] == str(tmp_path / "tiny-none.pt")
+    assert result["test"]["oa"] > 0.7
+    assert result["test"]["count"] == 18
+    assert result["held_out"]["count"] > 0
+    assert result["selected_epoch"] == config.epochs
+    assert [each.done for each in records if isinstance(each, Progress)] == list(range(1, 31))
+    rows = (tmp_path / "tiny-none.metrics.csv").read_text().splitlines()
+    assert rows[0].startswith("epoch,cross_entropy,loss,train_accuracy")
+    assert len(rows) == 31
+    assert json.loads((tmp_path / "tiny-none.config.json").read_text())["epochs"] == 30
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_same_seed_same_bytes_other_seed_other_bytes(config: DistillConfig, tmp_path: Path) -> None:
+    run(config)
+    run(replace(config, out=tmp_path / "again.pt"))
+    run(replace(config, out=tmp_path / "other.pt", seed=1))
+    first = weights(tmp_path / "tiny-none.pt")
+    assert same(first, weights(tmp_path / "again.pt"))
+    assert not same(first, weights(tmp_path / "other.pt"))
+
+
+def test_a_finished_run_is_kept_and_a_changed_input_is_noticed(
+    config: DistillConfig, tmp_path: Path
+) -> None:
+    first, _ = run(config)
+    again, records = run(config)
+    assert again == first
+    assert "up to date" in notes(records)
+    write_toy_features(tmp_path / "features.h5", seed=5)
+    _, records = run(config)
+    assert "up to date" not in notes(records)
+    _, records = run(replace(config, epochs=2))
+    assert "up to date" not in notes(records)
+
+
+def notes(records: list[Record]) -> str:
+    return "\n".join(record.text for record in records if isinstance(record, Note))
+
+
+def test_an_interrupted_run_ends_in_the_same_weights(config: DistillConfig, tmp_path: Path) -> None:
+    run(replace(config, out=tmp_path / "whole.pt"))
+    out = tmp_path / "parts.pt"
+    for record in distill(replace(config, out=out)):
+        if isinstance(record, Progress) and record.done == 3:
+            break
+    assert not out.exists()
+    _, records = run(replace(config, out=out))
+    assert "going on after epoch" in notes(records)
+    assert same(weights(tmp_path / "whole.pt"), weights(out))
+
+
+def test_a_resume_state_of_other_settings_is_not_used(
+    config: DistillConfig, tmp_path: Path
+) -> None:
+    for record in distill(config):
+        if isinstance(record, Progress):
+            break
+    _, records = run(replace(config, lr=1e-3))
+    assert "going on" not in notes(records)
+
+
+@pytest.mark.slow
+def test_sigkill_in_the_middle_ends_in_the_same_weights(
+    config: DistillConfig, tmp_path: Path
+) -> None:
+    epochs = 40
+    line = [
+        sys.executable, "-m", "pointcmt_cli", "distill", "--student", "pointnet", "--objective", "none",
+        "--work", str(tmp_path), "--points", "64", "--epochs", str(epochs), "--batch-size", "8",
+    ]  # fmt: skip
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    killed = tmp_path / "killed.pt"
+    process = subprocess.Popen(
+        [*line, "--out", str(killed)], env=environment, stderr=subprocess.DEVNULL
+    )
+    state = killed.with_name(".killed.pt.resume")
+    deadline = time.monotonic() + 120
+    while not state.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert state.exists()
+    assert not killed.exists()
+    for out in (killed, tmp_path / "whole.pt"):
+        subprocess.run([*line, "--out", str(out)], env=environment, check=True, capture_output=True)
+    assert same(weights(killed), weights(tmp_path / "whole.pt"))
+
+
+def test_held_out_selection_keeps_the_best_epoch(config: DistillConfig, tmp_path: Path) -> None:
+    result, _ = run(replace(config, select="held-out"))
+    rows = (tmp_path / "tiny-none.metrics.csv").read_text().splitlines()
+    column = rows[0].split(",").index("held_out_oa")
+    values = [float(row.split(",")[column]) for row in rows[1:]]
+    assert result["held_out"]["oa"] == pytest.approx(max(values))
+    assert result["selected_epoch"] == values.index(max(values)) + 1
+
+
+def test_the_generator_is_trained_once_and_again_when_its_input_changed(
+    config: DistillConfig, tmp_path: Path
+) -> None:
+    taught = replace(
+        config, objective="pointcmt", objective_options={"recipe": "reference"}, epochs=1
+    )
+    result, records = run(taught)
+    assert result["checkpoint"] == str(tmp_path / "tiny.pt")
+    assert "generator: held-out EMD" in notes(records)
+    _, records = run(replace(taught, epochs=2))
+    assert "generator.pt matches: held-out EMD" in notes(records)
+    write_toy_features(tmp_path / "features.h5", seed=5)
+    _, records = run(taught)
+    assert "was made from other features or settings: training it anew" in notes(records)
+
+
+def test_a_non_finite_loss_names_the_step(config: DistillConfig) -> None:
+    with pytest.raises(
+        PointCMTError, match=r"the loss is nan at epoch 1, step 2; try a lower --lr"
+    ):
+        run(replace(config, objective="test_distill:explodes"))
+
+
+def test_too_few_points_and_no_file_are_one_line(config: DistillConfig, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="takes at least 4 points, got 2: raise --points"):
+        run(replace(config, points=2))
+    with pytest.raises(
+        DataError, match=r"features\.h5: no such file; `pointcmt train-teacher` makes it"
+    ):
+        run(replace(config, work=tmp_path / "empty"))
+    if not torch.cuda.is_available():
+        with pytest.raises(UsageError, match="this torch sees no CUDA device; use --device cpu"):
+            run(replace(config, device="cuda"))
+
+
+def test_the_checkpoint_rebuilds_the_model(config: DistillConfig, tmp_path: Path) -> None:
+    run(config)
+    path = tmp_path / "tiny-none.pt"
+    values = torch.load(path, weights_only=True)
+    assert values["class_names"] == CLASSES
+    assert values["options"] == {"dropout": 0.1}
+    model = checkpoint.rebuild(checkpoint.load(path), path)
+    points = torch.randn(3, 50, 3)
+    assert model(points).shape == (3, 3)
+    assert torch.allclose(model(points)[1:2], model(points[1:2]), atol=1e-6)
