@@ -19,7 +19,7 @@ PACKAGES = {
 }
 """Debian's, without a vendor's driver."""
 FULL_LIGHT = np.pi / 0.96
-"""Intensity that sends a white dielectric's diffuse part, seen square on, to 1: 0.96 / pi of the light (glTF 2.0, B.2)."""
+"""Intensity under which white, seen square on, is 1: a dielectric scatters 0.96 / pi of the light (glTF 2.0, B.2)."""
 GAMMA = 2.2
 """What pyrender's fragment shader (shaders/mesh.frag) raises its result to the inverse of."""
 
