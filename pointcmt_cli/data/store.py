@@ -1,13 +1,13 @@
 """views.h5 and features.h5: layout, reading, atomic writing. Everything in them is readable by plain h5py.
 
 views.h5: points (S, P, 3) float32 in the unit sphere, views (S, V, H, W) uint8, label (S,), split (S,), name (S,),
-source_hash (S,), content_hash (S,); root attributes: format, version, class_names, rig, renderer, image_size, digest, ...
+source_hash (S,), content_hash (S,); root attributes: format, version, class_names, rig, image_size, digest, ...
 features.h5: points, label, split, name as above; of the teacher, float32: encoder_features (S, E) before the neck,
 teacher_features (S, D) after it, teacher_logits (S, K), and oof_logits (S, K), which for a train shape come from a head
 that was not trained on it; root attributes: teacher, teacher_digest, views_digest, folds, ...
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,16 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from pointcmt_cli.data.files import atomic, digest, plain
+from pointcmt_cli.data import hdf5
+from pointcmt_cli.data.files import digest, plain
 from pointcmt_cli.errors import DataError
 
 VIEWS_FORMAT = "pointcmt-views"
 FEATURES_FORMAT = "pointcmt-features"
 VERSION = 1
 TEXT = h5py.string_dtype()
+HASHES = ("source_hash", "content_hash")
+"""Columns of views.h5: sha256 of a shape's source bytes, and of its points and views."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,17 @@ class ViewsRow:
     """zlib stream of (V, H, W) uint8: one HDF5 chunk as it is."""
 
 
+@dataclass(frozen=True)
+class ViewsIndex:
+    """The small columns of a views.h5, row by row, and its root attributes."""
+
+    names: list[str]
+    labels: list[int]
+    splits: list[str]
+    source_hashes: list[str]
+    attributes: dict[str, Any]
+
+
 def write_views(
     path: Path,
     rows: Iterable[ViewsRow],
@@ -94,7 +108,7 @@ def write_views(
     attributes: Mapping[str, Any],
 ) -> str:
     """Write views.h5 atomically from rows, in their order; returns its digest. `shape` is (V, H, W)."""
-    with atomic(path) as temporary, h5py.File(temporary, "w") as file:
+    with hdf5.create(path) as file:
         clouds = file.create_dataset("points", (total, points, 3), "f4", chunks=(1, points, 3))
         images = file.create_dataset(
             "views",
@@ -104,12 +118,7 @@ def write_views(
             compression="gzip",
             compression_opts=1,
         )
-        texts: dict[str, list[str]] = {
-            "split": [],
-            "name": [],
-            "source_hash": [],
-            "content_hash": [],
-        }
+        texts: dict[str, list[str]] = {key: [] for key in ("split", "name", *HASHES)}
         labels = []
         for index, row in enumerate(rows):
             clouds[index] = row.points
@@ -120,9 +129,30 @@ def write_views(
         file["label"] = np.array(labels, np.int64)
         for key, values in texts.items():
             file.create_dataset(key, data=np.array(values, object), dtype=TEXT)
-        content = digest(texts, labels)
+        content = digest(texts, labels, attributes["class_names"])
         _write_attributes(file, VIEWS_FORMAT, {**attributes, "digest": content})
     return content
+
+
+def read_rows(path: Path, rows: Iterable[int]) -> Generator[ViewsRow]:
+    """Some rows of a views.h5, their images still compressed."""
+    with _open(path, VIEWS_FORMAT) as file:
+        texts = {key: file[key].asstr()[:] for key in ("name", "split", *HASHES)}
+        labels, clouds, images = file["label"][:], file["points"], file["views"].id
+        for row in rows:
+            values = {key: str(column[row]) for key, column in texts.items()}
+            _, chunk = images.read_direct_chunk((row, 0, 0, 0))
+            yield ViewsRow(label=int(labels[row]), points=clouds[row], images=chunk, **values)
+
+
+def read_index(path: Path) -> ViewsIndex:
+    """What a views.h5 says of its rows, without points and images."""
+    with _open(path, VIEWS_FORMAT) as file:
+        names, splits, hashes = (
+            [str(text) for text in file[key].asstr()[:]] for key in ("name", "split", "source_hash")
+        )
+        labels = [int(label) for label in file["label"][:]]
+        return ViewsIndex(names, labels, splits, hashes, _attributes(file))
 
 
 def read_shapes(path: Path) -> ShapeSet:
@@ -154,7 +184,7 @@ def write_features(path: Path, features: Features, attributes: Mapping[str, Any]
         for key, value in shapes.attributes.items()
         if key not in ("format", "version", "digest")
     }
-    with atomic(path) as temporary, h5py.File(temporary, "w") as file:
+    with hdf5.create(path) as file:
         for key, values in arrays.items():
             file.create_dataset(key, data=values.astype(np.float32))
         file["label"] = shapes.labels

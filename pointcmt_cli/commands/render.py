@@ -1,0 +1,196 @@
+"""`pointcmt render`: a folder of shapes in, views.h5 out."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pointcmt_cli.commands import options
+from pointcmt_cli.config import RenderConfig
+
+VIEWS = "Points and views"
+SPLIT = "Split"
+
+
+def render(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            help="Meshes or point clouds as CLASS/{train,test}/NAME.ext or CLASS/NAME.ext, or a benchmark's folder "
+            "(ModelNet40 as HDF5 or normal_resampled, ScanObjectNN).",
+            show_default=False,
+        ),
+    ],
+    rig: Annotated[
+        str,
+        typer.Option(
+            "--rig",
+            help="Where the cameras stand: mvcnn12, dodecahedron20 or orthogonal6.",
+            rich_help_panel=VIEWS,
+        ),
+    ] = RenderConfig.rig,
+    image_size: Annotated[
+        int,
+        typer.Option(
+            "--image-size",
+            min=16,
+            max=2048,
+            help="Height and width of a view, pixels.",
+            rich_help_panel=VIEWS,
+        ),
+    ] = RenderConfig.image_size,
+    points: Annotated[
+        int,
+        typer.Option(
+            "--points",
+            min=1,
+            max=1_000_000,
+            help="Points per shape; drawn uniformly by area from meshes.",
+            rich_help_panel=VIEWS,
+        ),
+    ] = RenderConfig.points,
+    renderer: Annotated[
+        str | None,
+        typer.Option(
+            "--renderer",
+            metavar="NAME",
+            help="Renderer plug-in, or module:attribute (`pointcmt plugins list` shows them); by default raster "
+            "for meshes, points for clouds.",
+            show_default=False,
+            rich_help_panel=options.PLUGIN,
+        ),
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--option",
+            metavar="KEY=VALUE",
+            help="An option of the renderer; can be given several times.",
+            show_default=False,
+            rich_help_panel=options.PLUGIN,
+        ),
+    ] = None,
+    test_fraction: Annotated[
+        float,
+        typer.Option(
+            "--test-fraction",
+            min=0.0,
+            max=0.9,
+            help="Test share, by a hash of the name, where the source has no split of its own.",
+            rich_help_panel=SPLIT,
+        ),
+    ] = RenderConfig.test_fraction,
+    held_out_fraction: Annotated[
+        float,
+        typer.Option(
+            "--held-out-fraction",
+            min=0.0,
+            max=0.9,
+            help="Share of train kept apart, by a hash of the name, for every selection.",
+            rich_help_panel=SPLIT,
+        ),
+    ] = RenderConfig.held_out_fraction,
+    variant: Annotated[
+        str | None,
+        typer.Option(
+            "--variant",
+            metavar="NAME",
+            help="Which one, where a benchmark's folder holds several: OBJ_ONLY, OBJ_BG, PB_T50_RS.",
+            show_default=False,
+            rich_help_panel=SPLIT,
+        ),
+    ] = None,
+    work: options.WorkOption = RenderConfig.work,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="FILE",
+            dir_okay=False,
+            help="The file to write; by default views.h5 in --work.",
+            show_default=False,
+            rich_help_panel=options.FILES,
+        ),
+    ] = None,
+    preview: Annotated[
+        Path | None,
+        typer.Option(
+            "--preview",
+            metavar="PNG",
+            dir_okay=False,
+            help="Also draw a contact sheet of some shapes of each class.",
+            show_default=False,
+            rich_help_panel=options.FILES,
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            min=1,
+            help="Processes; 1 draws in this one. By default one per core.",
+            show_default=False,
+            rich_help_panel=options.RUN,
+        ),
+    ] = None,
+    strict: Annotated[
+        bool,
+        typer.Option(
+            "--strict",
+            help="Stop at the first shape that cannot be read; by default it is left out and named.",
+            rich_help_panel=options.RUN,
+        ),
+    ] = RenderConfig.strict,
+    force: options.ForceOption = RenderConfig.force,
+) -> None:
+    """Turn meshes or point clouds into points and views: SOURCE -> views.h5. A killed run goes on where it stopped.
+
+    Example: pointcmt render meshes36/ --preview sheet.png
+    """
+    from pointcmt_cli import console
+    from pointcmt_cli.engine.render import render as stage
+
+    config = RenderConfig(
+        source=source,
+        work=work,
+        out=out,
+        rig=rig,
+        image_size=image_size,
+        points=points,
+        renderer=renderer,
+        renderer_options=options.parse_options(option or []),
+        test_fraction=test_fraction,
+        held_out_fraction=held_out_fraction,
+        variant=variant,
+        workers=workers,
+        strict=strict,
+        force=force,
+        preview=preview,
+    )
+    _show(console.follow(stage(config)), work)
+
+
+def _show(result: dict[str, Any], work: Path) -> None:
+    """Counts, what was left out and why, size, time, and the command that comes next."""
+    from pointcmt_cli import console
+
+    counts, left_out = result["counts"], result["failures"]
+    variant = f" {result['variant']}" if result["variant"] else ""
+    console.table(
+        f"{result['path']}: {result['layout']}{variant}",
+        ["", *counts, "all"],
+        [
+            ("shapes", *counts.values(), sum(counts.values())),
+            ("classes", *result["classes_in"].values(), len(result["classes"])),
+        ],
+    )
+    if left_out:
+        console.line(f"{len(left_out)} shapes left out:")
+        for each in left_out:
+            console.line(f"  {each['name']}: {each['reason']}")
+    console.line(
+        f"{result['views']} views a shape, {result['bytes'] / 1e6:.1f} MB; {result['drawn']} drawn, "
+        f"{result['kept']} kept; {result['seconds']:.1f} s"
+    )
+    option = "" if work == Path(".") else f" --work {work}"
+    console.line(f"next: pointcmt train-teacher{option}")

@@ -1,0 +1,104 @@
+"""What `render` need not draw again. In: an existing views.h5 and finished shards; out: the rows that still hold.
+
+A row holds while its shape's source has the same bytes and it was made with the same settings. Settings that differ are
+never passed over in silence: the user says whether the file is to be replaced.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pointcmt_cli.data import reading, store
+from pointcmt_cli.data.shards import Shards
+from pointcmt_cli.data.sources import Item
+from pointcmt_cli.data.store import ViewsIndex, ViewsRow
+from pointcmt_cli.errors import DataError, PointCMTError, StaleError
+
+IN_SHARD = -1
+"""In place of a row number."""
+THREADS = 4
+"""Hashing waits for the disk."""
+
+
+def read(out: Path, settings: Mapping[str, Any], force: bool) -> ViewsIndex | None:
+    """The index of an existing file made with these settings; None: there is none, or it is to be replaced."""
+    if force or not out.exists():
+        return None
+    try:
+        index = store.read_index(out)
+    except DataError as error:
+        raise DataError(f"{error}; --force replaces it, --out keeps it") from error
+    made_with = index.attributes
+    differing = [
+        f"{key} {made_with.get(key)}, now {value}"
+        for key, value in settings.items()
+        if made_with.get(key) != value
+    ]
+    if differing:
+        raise StaleError(
+            f"{out} was made with {'; '.join(differing)}: --force replaces it, --out keeps it"
+        )
+    return index
+
+
+def unchanged(items: Sequence[Item], old: ViewsIndex | None, shards: Shards) -> dict[str, int]:
+    """Rows of `old`, or IN_SHARD, by name, of the shapes whose source is what it was."""
+    known = {}
+    for item in items:
+        shard = shards.load(item.name)
+        if shard:
+            known[item.name] = (IN_SHARD, shard.source_hash)
+    if old:
+        known |= {name: (row, old.source_hashes[row]) for row, name in enumerate(old.names)}
+    candidates = [item for item in items if item.name in known]
+    with ThreadPoolExecutor(THREADS) as pool:
+        hashes = pool.map(_source_hash, candidates)
+        return {
+            item.name: known[item.name][0]
+            for item, found in zip(candidates, hashes, strict=True)
+            if found == known[item.name][1]
+        }
+
+
+def is_same(
+    old: ViewsIndex | None, items: Sequence[Item], classes: Sequence[str], kept: Mapping[str, int]
+) -> bool:
+    """Whether the existing file already holds exactly this, in this order."""
+    return (
+        old is not None
+        and list(old.attributes["class_names"]) == list(classes)
+        and old.names == [item.name for item in items]
+        and old.labels == [item.label for item in items]
+        and old.splits == [item.split for item in items]
+        and all(kept.get(name) == row for row, name in enumerate(old.names))
+    )
+
+
+def rows(
+    items: Sequence[Item], kept: Mapping[str, int], out: Path, shards: Shards
+) -> Iterator[ViewsRow]:
+    """The rows of the new file in the order of `items`, from the old one and from shards."""
+    in_file = [kept[item.name] for item in items if kept.get(item.name, IN_SHARD) != IN_SHARD]
+    with closing(store.read_rows(out, in_file)) as old:
+        for item in items:
+            in_shard = kept.get(item.name, IN_SHARD) == IN_SHARD
+            row = shards.load(item.name) if in_shard else next(old)
+            if row is None:
+                raise DataError(
+                    f"{shards.folder} has lost '{item.name}': run the same command again"
+                )
+            yield replace(row, label=item.label, split=item.split)
+
+
+def _source_hash(item: Item) -> str:
+    """As `reading.read` gives it, without parsing a file; empty where it cannot be read any more."""
+    try:
+        if item.row is None:
+            return hashlib.sha256(item.path.read_bytes()).hexdigest()
+        return reading.read(item)[1]
+    except (OSError, PointCMTError):
+        return ""

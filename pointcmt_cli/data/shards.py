@@ -1,0 +1,94 @@
+"""Finished shapes on their way into views.h5: one atomic file each, so that a kill loses only the shapes in flight.
+
+In: a `ViewsRow` and the digest of the settings it was made with; out: the same row, later, perhaps in another process.
+"""
+
+import hashlib
+import shutil
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pointcmt_cli.data.files import atomic
+from pointcmt_cli.data.store import ViewsRow
+from pointcmt_cli.errors import DataError
+
+_FORCED = "forced"
+"""Marks a folder whose shards were all made by a run with `force`."""
+
+
+@dataclass(frozen=True)
+class Shards:
+    """The folder of finished shapes beside an output."""
+
+    folder: Path
+    settings: str
+    """Digest of all that decides a shape's points and views; shards of another are not seen."""
+
+    def prepare(self, force: bool) -> None:
+        """Make the folder; a forced run starts with an empty one, unless it goes on with itself."""
+        forced = self.folder / _FORCED
+        try:
+            if force and not (forced.exists() and forced.read_text() == self.settings):
+                self.clear()
+            self.folder.mkdir(parents=True, exist_ok=True)
+            for leftover in (*self.folder.glob(".*.tmp"), *self.folder.glob("*.busy")):
+                leftover.unlink()
+            if force:
+                forced.write_text(self.settings)
+            else:
+                forced.unlink(missing_ok=True)
+        except OSError as error:
+            raise DataError(f"cannot write in {self.folder.parent}: {error.strerror}") from error
+
+    def clear(self) -> None:
+        """Remove the folder."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def save(self, row: ViewsRow) -> None:
+        """Keep a finished shape."""
+        values = {**asdict(row), "images": np.frombuffer(row.images, np.uint8)}
+        with atomic(self._path(row.name)) as temporary, temporary.open("wb") as file:
+            np.savez(file, allow_pickle=False, settings=self.settings, **values)
+
+    def load(self, name: str) -> ViewsRow | None:
+        """A finished shape; None: there is none of these settings, or its file is damaged."""
+        try:
+            with np.load(self._path(name)) as file:
+                values = dict(file)
+        except (OSError, ValueError, zipfile.BadZipFile):
+            return None
+        if values.pop("settings").item() != self.settings:
+            return None
+        plain = {key: value.item() for key, value in values.items() if value.ndim == 0}
+        return ViewsRow(**plain, points=values["points"], images=values["images"].tobytes())
+
+    @contextmanager
+    def working_on(self, name: str) -> Iterator[None]:
+        """While the block runs, and for ever if it kills its process, `in_flight` names the shape."""
+        marker = self._path(name).with_suffix(".busy")
+        try:
+            marker.write_text(name)
+        except OSError as error:
+            raise DataError(
+                f"cannot write {marker}: {error.strerror}; make room and run the same command again"
+            ) from error
+        try:
+            yield
+        finally:
+            marker.unlink(missing_ok=True)
+
+    def in_flight(self) -> list[str]:
+        """Names of the shapes whose work was begun and never ended; asking forgets them."""
+        markers = sorted(self.folder.glob("*.busy"))
+        names = [marker.read_text() for marker in markers]
+        for marker in markers:
+            marker.unlink()
+        return names
+
+    def _path(self, name: str) -> Path:
+        return self.folder / f"{hashlib.sha256(name.encode()).hexdigest()[:24]}.npz"

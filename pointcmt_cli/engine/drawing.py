@@ -1,0 +1,177 @@
+"""The worker side of `render`: one task is one shape. In: items; out: one `Drawn` for each, in the order they end.
+
+Worker processes are spawned by joblib's loky and import no torch. One that dies (out of memory, a crash in a native
+library) takes the others with it; the shapes that were in flight are then tried again, each alone.
+"""
+
+import contextlib
+import functools
+import hashlib
+import json
+import os
+import signal
+import threading
+import time
+import zlib
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from joblib import Parallel, delayed, parallel_config
+from numpy.typing import NDArray
+
+from pointcmt_cli import discovery
+from pointcmt_cli.data import reading, sampling
+from pointcmt_cli.data.rigs import Cameras
+from pointcmt_cli.data.shape import Shape
+from pointcmt_cli.data.shards import Shards
+from pointcmt_cli.data.sources import Item
+from pointcmt_cli.data.store import ViewsRow
+from pointcmt_cli.errors import PluginError, PointCMTError
+from pointcmt_cli.records import Note
+
+COMPRESSION = 1
+"""zlib level: a view of 224 x 224 takes a fifth of a millisecond; higher ones cost more than they save."""
+IDLE = 20
+"""Seconds after which a worker without work ends, should nobody have ended it before."""
+WATCH = 0.5
+"""Seconds between a worker's looks at whether its parent is still there."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every task needs to know; pickled to the workers."""
+
+    renderer: str
+    options: str
+    """The renderer's options as JSON."""
+    cameras: Cameras
+    points: int
+    shards: Shards
+    parent: int
+    """Process number of the run itself."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The end of one task: the shape is in its shard, or `reason` says why it is not."""
+
+    item: Item
+    reason: str | None = None
+
+
+def draw_all(job: Job, items: Sequence[Item], workers: int) -> Generator[Drawn | Note]:
+    """Draw every item; with one worker in this process, else in spawned ones."""
+    waiting = {item.name: item for item in items}
+    if min(workers, len(items)) <= 1:
+        yield from (draw(job, item) for item in items)
+        return
+    while waiting:
+        try:
+            for drawn in _spawned(job, list(waiting.values()), workers):
+                del waiting[drawn.item.name]
+                yield drawn
+        except BrokenProcessPool as error:
+            suspects = [waiting[name] for name in job.shards.in_flight() if name in waiting]
+            if not suspects:
+                raise PointCMTError(
+                    "the worker processes die before they draw anything; try --workers 1"
+                ) from error
+            names = ", ".join(item.name for item in suspects)
+            yield Note(f"a worker process died; trying again one by one: {names}", warning=True)
+            for item in suspects:
+                del waiting[item.name]
+                yield _alone(job, item)
+
+
+def draw(job: Job, item: Item) -> Drawn:
+    """Read, sample, draw and compress one shape into its shard."""
+    _settle(job.parent)
+    with job.shards.working_on(item.name):
+        try:
+            shape, source_hash = reading.read(item)
+            points = np.ascontiguousarray(sampling.sample_points(shape, job.points), np.float32)
+        except PointCMTError as error:
+            return Drawn(item, str(error))
+        try:
+            images = _renderer(job.renderer, job.options)(shape, job.cameras)
+        except Exception as error:  # a stranger's code on one odd shape: the others still count
+            return Drawn(item, _reason(job, item, error))
+        _check(job, images)
+        row = ViewsRow(
+            name=item.name,
+            label=item.label,
+            split=item.split,
+            source_hash=source_hash,
+            content_hash=hashlib.sha256(points.tobytes() + images.tobytes()).hexdigest(),
+            points=points,
+            images=zlib.compress(images.tobytes(), COMPRESSION),
+        )
+        job.shards.save(row)
+    return Drawn(item)
+
+
+def _spawned(job: Job, items: Sequence[Item], workers: int) -> Iterator[Drawn]:
+    """Every item in worker processes, one thread each."""
+    with parallel_config("loky", inner_max_num_threads=1, idle_worker_timeout=IDLE):
+        pool = Parallel(
+            n_jobs=workers, batch_size=1, pre_dispatch="3*n_jobs", return_as="generator_unordered"
+        )
+    with contextlib.closing(pool(delayed(draw)(job, item) for item in items)) as results:
+        yield from results
+
+
+def _alone(job: Job, item: Item) -> Drawn:
+    """One item, so that a death can only be its own."""
+    try:
+        [drawn] = _spawned(job, [item], workers=2)
+        return drawn
+    except BrokenProcessPool:
+        job.shards.in_flight()
+        return Drawn(item, f"{item.path}: its worker process died twice (out of memory?)")
+
+
+@functools.cache
+def _renderer(name: str, options: str) -> Callable[[Shape, Cameras], NDArray[np.uint8]]:
+    """The plug-in, made once in each process."""
+    built: Callable[[Shape, Cameras], NDArray[np.uint8]]
+    built = discovery.build("renderers", name, json.loads(options))
+    return built
+
+
+def _reason(job: Job, item: Item, error: Exception) -> str:
+    text = " ".join(str(error).split())
+    if isinstance(error, PointCMTError):
+        return text
+    return f"{item.path}: renderer '{job.renderer}' failed: {type(error).__name__}: {text}"
+
+
+def _check(job: Job, images: Any) -> None:
+    """What every renderer promises."""
+    expected = (job.cameras.views, job.cameras.size, job.cameras.size)
+    got = f"{type(images).__name__}"
+    if isinstance(images, np.ndarray):
+        if images.shape == expected and images.dtype == np.uint8:
+            return
+        got = f"{images.shape} {images.dtype}"
+    origin = discovery.find("renderers", job.renderer).origin
+    raise PluginError(
+        f"renderer '{job.renderer}' breaks its contract: {origin}: expected (V, H, W) = {expected} "
+        f"uint8, got {got}"
+    )
+
+
+@functools.cache
+def _settle(parent: int) -> None:
+    """Once in each worker: leave Ctrl-C to the parent, and end when the parent has ended."""
+    if os.getpid() != parent:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(WATCH)
+    os._exit(1)
