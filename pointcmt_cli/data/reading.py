@@ -8,6 +8,7 @@ for networks are drawn and normalised by `sampling`, the same way for training a
 import functools
 import hashlib
 import stat
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from pointcmt_cli.data.sources import Item
 from pointcmt_cli.data.trees import CLOUD_ENDINGS, MESH_ENDINGS, Kind
 from pointcmt_cli.errors import DataError
 
+_LONGEST = 200
+"""Characters of a reason."""
 _NO_EXTENT = 1e-10
 """Relative to the largest coordinate: what is left of a single place after rounding."""
 _NO_AREA = 1e-6
@@ -39,10 +42,11 @@ def read(item: Item) -> tuple[Shape, str]:
             points = _row(item.path, item.row)
             return _cloud(item.name, points), hashlib.sha256(points.tobytes()).hexdigest()
         data = _bytes(item.path)
-        shape = _parse(item.name, data, item.path.suffix.lower(), item.kind)
+        with np.errstate(all="ignore"):  # what is not finite is found by looking
+            shape = _parse(item.name, data, item.path.suffix.lower(), item.kind)
         return shape, hashlib.sha256(data).hexdigest()
     except UnreadableError as error:
-        raise DataError(f"{item.path}: {error}") from error
+        raise _fault(item.path, error) from error
     except MemoryError as error:
         raise DataError(f"{item.path}: too large for this machine's memory") from error
 
@@ -54,7 +58,7 @@ def read_file(path: Path) -> Shape:
         try:
             kind: Kind = "mesh" if ply_header(_bytes(path)).is_mesh else "cloud"
         except UnreadableError as error:
-            raise DataError(f"{path}: {error}") from error
+            raise _fault(path, error) from error
     elif ending in MESH_ENDINGS:
         kind = "mesh"
     elif ending in CLOUD_ENDINGS:
@@ -63,6 +67,11 @@ def read_file(path: Path) -> Shape:
         known = " ".join(sorted(MESH_ENDINGS | CLOUD_ENDINGS))
         raise DataError(f"{path}: the ending '{ending}' is not known (there are: {known})")
     return read(Item(path.stem, 0, "test", kind, path))[0]
+
+
+def _fault(path: Path, error: UnreadableError) -> DataError:
+    """One line, however long the nonsense that a damaged file is quoted with."""
+    return DataError(f"{path}: {textwrap.shorten(str(error), _LONGEST, placeholder=' ...')}")
 
 
 def _bytes(path: Path) -> bytes:

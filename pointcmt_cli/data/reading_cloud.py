@@ -6,6 +6,7 @@
 import io
 import math
 import re
+import struct
 import warnings
 import zipfile
 import zlib
@@ -31,6 +32,12 @@ _MOST_COLUMNS = 64
 """More than this is a transposed array."""
 _MOST_RATIO, _FREE_BYTES = 200, 10_000_000
 """An archive member that unpacks to more times its size (and more bytes) is a bomb: coordinates hardly compress."""
+
+_ZIP_ERRORS = (
+    *(zipfile.BadZipFile, zlib.error, struct.error),
+    *(EOFError, OSError, RuntimeError, ValueError),
+)
+"""What zipfile raises on damaged archives."""
 
 
 def read_cloud(data: bytes, ending: str) -> NDArray[Any]:
@@ -77,15 +84,17 @@ def _npz(data: bytes) -> NDArray[Any]:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
             key = _choose(list(members))
+            if members[key].compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise UnreadableError(f"'{key}' is packed in a way that numpy never writes")
             size, packed = members[key].file_size, members[key].compress_size
             if size > MAX_BYTES or size > _MOST_RATIO * packed + _FREE_BYTES:
                 raise UnreadableError(f"too large: '{key}' unpacks from {packed} to {size} bytes")
             with archive.open(members[key]) as member:
                 return _npy(member.read(size))
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, LookupError) as error:
+    except UnreadableError:
+        raise
+    except _ZIP_ERRORS as error:
         raise UnreadableError(f"damaged, or not .npz at all ({error})") from error
-    except NotImplementedError as error:
-        raise UnreadableError(f"packed in a way that is not supported ({error})") from error
 
 
 def _choose(keys: list[str]) -> str:
@@ -112,9 +121,10 @@ def _ply(data: bytes) -> NDArray[Any]:
     header = check_ply(data)
     clouds = list(load_scene(data, ".ply").geometry.values())
     expected = header.counts.get("vertex", 0)
-    if len(clouds) != 1 or len(clouds[0].vertices) != expected:
+    points = np.asarray(clouds[0].vertices) if len(clouds) == 1 else np.empty(0)
+    if points.shape != (expected, 3):
         raise UnreadableError(f"damaged: the {expected} vertices of its header could not be read")
-    return np.asarray(clouds[0].vertices)
+    return points
 
 
 def _text(data: bytes) -> NDArray[np.float64]:

@@ -55,6 +55,8 @@ def merge(scene: Any) -> Mesh:
             if len(getattr(mesh, "faces", ())) == 0:
                 continue
             points = np.asarray(mesh.vertices, np.float64)
+            if points.ndim != 2 or points.shape[1] != 3:
+                raise UnreadableError("its vertices do not have 3 coordinates")
             vertices.append(points @ transform[:3, :3].T + transform[:3, 3])
             faces.append(_checked(np.asarray(mesh.faces), len(points)) + total)
             total += len(points)

@@ -54,7 +54,7 @@ def ply_header(data: bytes) -> PlyHeader:
                 widths[name] += 2 if text else _SIZES[line[2] if line[1] == "list" else line[1]]
     except (IndexError, ValueError, KeyError) as error:
         raise UnreadableError(
-            f"its header has a line that makes no sense: '{' '.join(line)}'"
+            f"its header has a line that makes no sense: '{' '.join(line)[:80]}'"
         ) from error
     return PlyHeader(text, end, counts, sum(counts[name] * widths[name] for name in counts))
 
@@ -63,7 +63,7 @@ def check_ply(data: bytes) -> PlyHeader:
     """The header, when the file can hold what it promises."""
     header = ply_header(data)
     others = [count for name, count in header.counts.items() if name != "vertex"]
-    room = len(data) - header.size + 1  # a last line need not end
+    room = len(data) - header.size + header.ascii  # a last line need not end
     check_promise(header.counts.get("vertex", 0), max(others, default=0), header.least, room)
     if header.ascii:
         lines = sum(1 for line in data[header.size :].splitlines() if line.strip())

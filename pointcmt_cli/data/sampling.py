@@ -31,14 +31,18 @@ def sample_points(shape: Shape, count: int) -> NDArray[np.float32]:
 def into_unit_sphere(points: Array, centre: Array) -> tuple[NDArray[np.float32], float]:
     """Move `centre` (3,) to the origin and the farthest of points (N, 3) to distance 1; also the former distance."""
     moved = points - centre
-    radius = float(np.sqrt((moved**2).sum(axis=1).max()))
+    radius = float(np.sqrt(np.einsum("ij,ij->i", moved, moved).max()))
     return (moved / (radius or 1.0)).astype(np.float32), radius
 
 
 def face_areas(vertices: NDArray[np.float32], faces: NDArray[np.int32]) -> Array:
     """Areas (F,) of the triangles."""
-    a, b, c = _corners(vertices, faces)
-    areas: Array = 0.5 * np.sqrt((np.cross(b - a, c - a) ** 2).sum(axis=1))
+    ax, ay, az = vertices[faces[:, 0]].astype(np.float64).T
+    bx, by, bz = vertices[faces[:, 1]].astype(np.float64).T
+    cx, cy, cz = vertices[faces[:, 2]].astype(np.float64).T
+    bx, by, bz, cx, cy, cz = bx - ax, by - ay, bz - az, cx - ax, cy - ay, cz - az
+    x, y, z = by * cz - bz * cy, bz * cx - bx * cz, bx * cy - by * cx
+    areas: Array = 0.5 * np.sqrt(x * x + y * y + z * z)
     return areas
 
 
@@ -57,10 +61,12 @@ def _from_mesh(
     random = generator.random((count, 3))
     ends = np.cumsum(face_areas(vertices, faces))
     chosen = np.searchsorted(ends, random[:, 0] * ends[-1], side="right")
-    a, b, c = _corners(vertices, faces[np.minimum(chosen, len(faces) - 1)])
+    corners = vertices[faces[np.minimum(chosen, len(faces) - 1)]].astype(np.float64)
+    a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
     along = random[:, 1:]
     along = np.where(along.sum(axis=1, keepdims=True) > 1, 1 - along, along)
-    return a + along[:, :1] * (b - a) + along[:, 1:] * (c - a)
+    points: Array = a + along[:, :1] * (b - a) + along[:, 1:] * (c - a)
+    return points
 
 
 def _from_cloud(vertices: NDArray[np.float32], count: int, generator: np.random.Generator) -> Array:
@@ -73,8 +79,3 @@ def _from_cloud(vertices: NDArray[np.float32], count: int, generator: np.random.
         repeats = (generator.random(count - available) * available).astype(np.int64)
         chosen = np.concatenate([np.arange(available), repeats])
     return vertices[chosen].astype(np.float64)
-
-
-def _corners(vertices: NDArray[np.float32], faces: NDArray[np.int32]) -> tuple[Array, Array, Array]:
-    corners = vertices.astype(np.float64)[faces]  # (F, 3, 3)
-    return corners[:, 0], corners[:, 1], corners[:, 2]
