@@ -195,12 +195,13 @@ def test_modelnet_h5(tmp_path: Path) -> None:
 
 def test_modelnet_h5_takes_its_names_from_id2file(tmp_path: Path) -> None:
     names = ["lamp/lamp_0007.ply", "chair/chair_0001.ply", "chair/chair_0002.ply"]
-    put(modelnet_h5(tmp_path), "ply_data_train_0_id2file.json", text=json.dumps(names))
+    listing = "ply_data_train_0_id2file.json"
+    put(modelnet_h5(tmp_path), listing, text=json.dumps(names))
     (tmp_path / "train_files.txt").unlink()
-    assert [item.name for item in found(tmp_path).items][:2] == [
-        "lamp/lamp_0007",
-        "chair/chair_0001",
-    ]
+    items = found(tmp_path).items
+    assert [item.name for item in items][:2] == ["lamp/lamp_0007", "chair/chair_0001"]
+    put(tmp_path, listing, text=json.dumps([names[0], names[1], names[1]]))
+    assert found(tmp_path).items[2].name == "chair/train0_0002"
 
 
 def test_modelnet_h5_that_is_damaged(tmp_path: Path) -> None:

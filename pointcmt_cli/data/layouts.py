@@ -5,6 +5,7 @@ ScanObjectNN (its own file).
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from pointcmt_cli.data.benchmark_h5 import read_labels
@@ -36,6 +37,8 @@ def modelnet_h5(root: Path, variant: str | None) -> Found | None:
                 Entry(int(label), stem, split, path, row)
                 for row, (label, stem) in enumerate(zip(labels, stems, strict=True))
             ]
+    if len({(entry.label, entry.stem) for entry in entries}) < len(entries):
+        entries = [replace(entry, stem=_row_name(entry.path, entry.row or 0)) for entry in entries]
     return Found("modelnet40_ply_hdf5_2048", "cloud", classes, entries)
 
 
@@ -91,7 +94,7 @@ def _h5_files(root: Path, split: str) -> list[Path]:
 
 
 def _stems(path: Path, count: int) -> list[str]:
-    """ModelNet's own names from ply_data_train_0_id2file.json, where they are there and unique; else file and row."""
+    """ModelNet's own names from ply_data_train_0_id2file.json, where there is one for each row; else file and row."""
     part = path.stem.removeprefix("ply_data_")
     split = part.rstrip("0123456789")
     listing = path.with_name(f"ply_data_{split}_{part[len(split) :]}_id2file.json")
@@ -99,6 +102,8 @@ def _stems(path: Path, count: int) -> list[str]:
         names = [Path(str(name)).stem for name in json.loads(listing.read_text(encoding="utf-8"))]
     except (OSError, ValueError, TypeError):
         names = []
-    if len(names) == count == len(set(names)):
-        return names
-    return [f"{part}_{row:04d}" for row in range(count)]
+    return names if len(names) == count else [_row_name(path, row) for row in range(count)]
+
+
+def _row_name(path: Path, row: int) -> str:
+    return f"{path.stem.removeprefix('ply_data_')}_{row:04d}"
