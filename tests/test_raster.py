@@ -1,0 +1,251 @@
+"""The raster renderer: truths of geometry and light, and a slow obvious twin."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import trimesh
+from numpy.typing import NDArray
+from renderer_scenes import SQUARE, focal, from_direction, mesh, shape, square
+
+from pointcmt_cli.data.rigs import DISTANCE, Cameras, cameras, look_at
+from pointcmt_cli.data.shape import Shape
+from pointcmt_cli.errors import PointCMTError
+from pointcmt_renderers.kernels import NOTHING, project, visibility
+from pointcmt_renderers.raster import raster
+
+HEADLIGHT = {"ambient": 0.0, "diffuse": 1.0, "light": (0.0, 0.0)}
+
+
+def random_rotation(seed: int) -> NDArray[np.float64]:
+    turn = trimesh.transformations.random_rotation_matrix(np.random.default_rng(seed).random(3))
+    return np.asarray(turn[:3, :3])
+
+
+def depth(drawn: Shape, rig: Cameras) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+    """Depth (H, W), infinite where nothing is, and the seen face (H, W), in the first view."""
+    assert drawn.faces is not None
+    screen = np.empty((len(drawn.vertices), 3), np.float32)
+    nearness = np.empty((rig.size, rig.size), np.float32)
+    seen = np.empty((rig.size, rig.size), np.int32)
+    project(drawn.vertices, rig.world_to_camera[0], focal(rig), rig.size, screen)
+    visibility(screen, drawn.faces.astype(np.uint32), nearness, seen)
+    with np.errstate(divide="ignore"):
+        return 1 / nearness.astype(np.float64), seen
+
+
+def rays(rig: Cameras) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The eye (3,) and directions (H, W, 3) of length 1 along the view axis, in the first view."""
+    steps = (np.arange(rig.size) + 0.5 - 0.5 * rig.size) / focal(rig)
+    right, up = np.meshgrid(steps, -steps)
+    local = np.stack([right, up, -np.ones_like(right)], axis=-1)
+    return rig.poses[0, :3, 3], local @ rig.poses[0, :3, :3].T
+
+
+def test_sphere_has_the_analytic_outline_and_depth() -> None:
+    radius, rig = 0.8, from_direction([1, 2, 3], 224)
+    sphere = mesh(trimesh.creation.icosphere(subdivisions=5, radius=radius))
+    found, seen = depth(sphere, rig)
+    outline = focal(rig) * np.tan(np.arcsin(radius / DISTANCE))
+    assert (seen != NOTHING).sum() == pytest.approx(np.pi * outline**2, rel=5e-3)
+    eye, along = rays(rig)
+    a, b = (along**2).sum(-1), along @ eye
+    inside = b**2 - a * (eye @ eye - radius**2)
+    hit = (inside > 0.1) & (seen != NOTHING)  # near the outline a polyhedron is no sphere
+    expected = (-b - np.sqrt(np.maximum(inside, 0))) / a
+    np.testing.assert_allclose(found[hit], expected[hit], atol=1e-3)
+    for row in seen != NOTHING:  # no holes: what is covered in a row is one run
+        assert np.abs(np.diff(row.astype(int))).sum() in (0, 2)
+
+
+def test_plane_has_the_analytic_depth_in_perspective() -> None:
+    rig = from_direction([1, -1, 1], 96)
+    found, seen = depth(shape(square(0.0, 0.6), SQUARE), rig)
+    eye, along = rays(rig)
+    covered = seen != NOTHING
+    np.testing.assert_allclose(found[covered], (-eye[2] / along[..., 2])[covered], atol=1e-5)
+    assert covered.mean() > 0.05
+
+
+def test_cube_has_the_analytic_outline() -> None:
+    rig = from_direction([0, 0, 1], 128)
+    image = raster()(mesh(trimesh.creation.box((1, 1, 1))), rig)[0]
+    half = focal(rig) * 0.5 / (DISTANCE - 0.5)
+    inside = np.abs(np.arange(128) + 0.5 - 64) < half
+    np.testing.assert_array_equal(image < 255, inside[:, None] & inside)
+
+
+def test_nearer_face_wins_from_either_side_and_in_either_order() -> None:
+    both = np.concatenate([square(0.2), square(-0.2, 0.3)])
+    faces = np.concatenate([np.array(SQUARE), np.array(SQUARE) + 4])
+    for order in (faces, faces[::-1]):
+        for side, near in ((1, 0), (-1, 1)):
+            _, seen = depth(shape(both, order), from_direction([0, 0, side]))
+            assert order[seen[32, 32]][0] // 4 == near
+
+
+def test_z_is_up_and_x_is_right_seen_from_minus_y() -> None:
+    rig = from_direction([0, -1, 0])
+    cube = trimesh.creation.box((0.2, 0.2, 0.2))
+    for offset, rows, columns in (
+        ((0, 0, 0.5), slice(0, 32), slice(0, 64)),
+        ((0.5, 0, 0), slice(0, 64), slice(32, 64)),
+    ):
+        covered = raster()(mesh(cube.copy().apply_translation(offset)), rig)[0] < 255
+        assert covered[rows, columns].sum() == covered.sum() > 0
+
+
+def ray_cast(drawn: Shape, rig: Cameras) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """The slow obvious twin: the nearest face (H, W) along each ray, and where rounding may decide."""
+    assert drawn.faces is not None
+    eye, along = rays(rig)
+    nearest = np.full(along.shape[:2], np.inf)
+    seen = np.full(along.shape[:2], NOTHING)
+    doubtful = np.zeros(along.shape[:2], bool)
+    for number, (a, b, c) in enumerate(drawn.vertices[drawn.faces].astype(np.float64)):
+        system = np.stack(
+            [np.broadcast_to(b - a, along.shape), np.broadcast_to(c - a, along.shape), -along], -1
+        )
+        solved = np.linalg.solve(system, np.broadcast_to(eye - a, along.shape)[..., None])[..., 0]
+        share = np.stack([solved[..., 0], solved[..., 1], 1 - solved[..., 0] - solved[..., 1]])
+        distance = solved[..., 2]
+        hit = (share >= 0).all(0)
+        doubtful |= (share.min(0) > -1e-3) & (share.min(0) < 1e-3)
+        doubtful |= hit & (np.abs(distance - nearest) < 1e-4)
+        nearer = hit & (distance < nearest)
+        nearest[nearer], seen[nearer] = distance[nearer], number
+    return seen, doubtful
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_random_triangles_equal_the_naive_twin(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    vertices = random.uniform(-0.57, 0.57, (30, 3))
+    drawn = shape(vertices, random.permuted(np.tile(np.arange(30), (20, 1)), axis=1)[:, :3])
+    rig = from_direction(random.normal(size=3), 48)
+    _, seen = depth(drawn, rig)
+    expected, doubtful = ray_cast(drawn, rig)
+    assert doubtful.mean() < 0.2
+    np.testing.assert_array_equal(seen[~doubtful], expected[~doubtful])
+    assert drawn.faces is not None
+    corners = drawn.vertices[drawn.faces].astype(np.float64)
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    eye = rig.poses[0, :3, 3]
+    normals *= np.sign(((eye - corners[:, 0]) * normals).sum(1))[:, None]
+    light = rig.poses[0, :3, :3] @ np.array([0.3, 0.6, 1]) / np.linalg.norm([0.3, 0.6, 1])
+    shade = 255 * (0.15 + 0.65 * np.clip(normals @ light, 0, 1))
+    image = raster()(drawn, rig)[0]
+    twin = np.where(expected == NOTHING, 255, shade[expected])
+    assert np.abs(image - twin)[~doubtful].max() < 0.51
+
+
+def test_the_order_of_vertices_and_faces_does_not_matter() -> None:
+    random = np.random.default_rng(0)
+    solid = trimesh.creation.icosphere(subdivisions=2, radius=0.9)
+    solid.vertices = solid.vertices @ random_rotation(1)
+    faces, rig = np.asarray(solid.faces), from_direction([1, 2, 3])
+    expected = raster()(mesh(solid), rig)
+    moved = random.permutation(len(solid.vertices))
+    for vertices, changed in (
+        (solid.vertices, faces[random.permutation(len(faces))]),
+        (solid.vertices, np.roll(faces, 1, axis=1)),
+        (solid.vertices, faces[:, ::-1]),
+        (solid.vertices[moved], np.argsort(moved)[faces]),
+    ):
+        np.testing.assert_array_equal(raster()(shape(vertices, changed), rig), expected)
+
+
+@pytest.mark.parametrize(
+    ("vertices", "faces"),
+    [
+        (square(0.0), [[0, 0, 0], [0, 0, 1], [1, 2, 1]]),  # repeated corners
+        ([[-0.5, 0, 0], [0, 0, 0], [0.5, 0, 0]], [[0, 1, 2]]),  # on one line
+        ([[0, 0, 0]] * 3, [[0, 1, 2]]),  # on one point
+        ([[0, -0.5, 0], [0, 0.5, 0], [0, 0, 0.5]], [[0, 1, 2]]),  # edge on, seen from +z
+        ([[0, 0, 0.1], [1e-4, 0, 0.1], [0, 1e-4, 0.1]], [[0, 1, 2]]),  # between pixel centres
+        (square(0.0), []),
+    ],
+    ids=["repeated", "line", "point", "edge-on", "tiny", "no faces"],
+)
+def test_faces_without_area_leave_no_mark(vertices: Any, faces: Any) -> None:
+    image = raster()(shape(vertices, faces), from_direction([0, 0, 1]))
+    assert (image == 255).all()
+
+
+def test_slivers_stay_inside_their_depth() -> None:
+    random = np.random.default_rng(0)
+    a, b = random.uniform(-0.5, 0.5, (2, 500, 3))
+    c = a + (b - a) * random.random((500, 1)) + random.normal(scale=1e-6, size=(500, 3))
+    vertices = np.stack([a, b, c], axis=1).reshape(-1, 3)
+    found, seen = depth(shape(vertices, np.arange(1500)), from_direction([0, 0, 1], 512))
+    hit = seen != NOTHING
+    ends = DISTANCE - vertices.reshape(-1, 3, 3)[seen[hit]][..., 2]
+    assert (found[hit] > ends.min(1) - 1e-5).all()
+    assert (found[hit] < ends.max(1) + 1e-5).all()
+
+
+def test_what_is_behind_the_camera_or_beside_the_image_is_left_out() -> None:
+    pose = look_at(np.array([[0.0, 0.0, 0.25]]))
+    inside = Cameras("inside", pose, 32)
+    behind = shape(square(0.5), SQUARE)
+    across = shape([[0, 0, -0.5], [0.1, 0, 0.5], [0, 0.1, 0.5]], [[0, 1, 2]])
+    beside = shape(square(0.0) + np.array([5, 0, 0]), SQUARE)
+    for drawn in (behind, across, beside):
+        assert (raster()(drawn, inside) == 255).all()
+    wide = shape(square(0.0, 50.0), SQUARE)  # reaches far over the image's borders
+    assert (raster()(wide, inside) < 255).all()
+
+
+def test_one_pixel_and_odd_sizes() -> None:
+    sphere = mesh(trimesh.creation.icosphere(radius=0.9))
+    for size in (1, 7):
+        image = raster()(sphere, cameras("orthogonal6", size))
+        assert image.shape == (6, size, size)
+        assert (image[:, size // 2, size // 2] < 255).all()
+
+
+# light
+
+
+def test_cube_faces_have_lamberts_gray() -> None:
+    cube = mesh(trimesh.creation.box((1, 1, 1)))
+    axis, corner = from_direction([0, 0, 1]), from_direction([1, 1, 1])
+    assert raster(**HEADLIGHT)(cube, axis)[0, 32, 32] == 255
+    assert set(np.unique(raster(**HEADLIGHT)(cube, corner))) == {round(255 / 3**0.5), 255}
+    assert raster(light=(0.0, 0.0))(cube, axis)[0, 32, 32] == 204
+    cosine = 1 / np.sqrt(1 + 0.3**2 + 0.6**2)
+    assert raster()(cube, axis)[0, 32, 32] == round(255 * (0.15 + 0.65 * cosine))
+    assert len(np.unique(raster()(cube, corner))) == 4  # three sides apart, and the background
+
+
+def test_the_light_is_over_the_right_shoulder() -> None:
+    image = raster()(mesh(trimesh.creation.icosphere(subdivisions=4)), from_direction([1, 0, 0]))[0]
+    assert image[20, 40] > image[32, 32] > image[44, 24]
+
+
+def test_both_sides_of_a_face_are_lit_alike() -> None:
+    rig = from_direction([1, 2, 3])
+    for faces in (SQUARE, np.array(SQUARE)[:, ::-1]):
+        image = raster()(shape(square(0.0), faces), rig)
+        assert len(np.unique(image)) == 2
+        assert image.min() > 100
+
+
+def test_views_of_a_rig_are_those_of_its_cameras_alone() -> None:
+    rig = cameras("dodecahedron20", 40)
+    solid = mesh(trimesh.creation.box((1, 0.6, 0.3)))
+    all_views = raster()(solid, rig)
+    assert all_views.dtype == np.uint8
+    for number in (0, 7, 19):
+        alone = replace(rig, poses=rig.poses[number : number + 1])
+        np.testing.assert_array_equal(raster()(solid, alone)[0], all_views[number])
+
+
+def test_raster_refuses_a_cloud() -> None:
+    with pytest.raises(
+        PointCMTError,
+        match=r"chair/one: the raster renderer draws meshes and this is a cloud; use --renderer points",
+    ):
+        raster()(shape(square(0.0), name="chair/one"), cameras("orthogonal6", 8))
