@@ -14,8 +14,11 @@ from pointcmt_cli.errors import DataError
 
 
 @contextmanager
-def atomic(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`; it takes `path`'s place only when the block ends well."""
+def atomic(path: Path, sync: bool = True) -> Iterator[Path]:
+    """A temporary path beside `path`; it takes `path`'s place only when the block ends well.
+
+    Without `sync` a power failure, though not a kill, can leave a damaged file: for what can be told and made again.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
@@ -25,8 +28,9 @@ def atomic(path: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
+        if sync:
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     except OSError as error:

@@ -4,10 +4,9 @@ In: a `ViewsRow` and the digest of the settings it was made with; out: the same 
 """
 
 import hashlib
+import os
 import shutil
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -52,7 +51,8 @@ class Shards:
     def save(self, row: ViewsRow) -> None:
         """Keep a finished shape."""
         values = {**asdict(row), "images": np.frombuffer(row.images, np.uint8)}
-        with atomic(self._path(row.name)) as temporary, temporary.open("wb") as file:
+        path = self._path(row.name)
+        with atomic(path, sync=False) as temporary, temporary.open("wb") as file:
             np.savez(file, allow_pickle=False, settings=self.settings, **values)
 
     def load(self, name: str) -> ViewsRow | None:
@@ -67,25 +67,15 @@ class Shards:
         plain = {key: value.item() for key, value in values.items() if value.ndim == 0}
         return ViewsRow(**plain, points=values["points"], images=values["images"].tobytes())
 
-    @contextmanager
-    def working_on(self, name: str) -> Iterator[None]:
-        """While the block runs, and for ever if it kills its process, `in_flight` names the shape."""
-        marker = self._path(name).with_suffix(".busy")
-        try:
-            marker.write_text(name)
-        except OSError as error:
-            raise DataError(
-                f"cannot write {marker}: {error.strerror}; make room and run the same command again"
-            ) from error
-        try:
-            yield
-        finally:
-            marker.unlink(missing_ok=True)
+    def begin(self, name: str) -> None:
+        """Say which shape this process works on now."""
+        with atomic(self.folder / f"{os.getpid()}.busy", sync=False) as temporary:
+            temporary.write_text(name)
 
-    def in_flight(self) -> list[str]:
-        """Names of the shapes whose work was begun and never ended; asking forgets them."""
-        markers = sorted(self.folder.glob("*.busy"))
-        names = [marker.read_text() for marker in markers]
+    def last_begun(self) -> list[str]:
+        """The last shape of every process so far, finished or not; asking forgets them."""
+        markers = list(self.folder.glob("*.busy"))
+        names = sorted(marker.read_text() for marker in markers)
         for marker in markers:
             marker.unlink()
         return names

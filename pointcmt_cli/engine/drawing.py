@@ -74,7 +74,7 @@ def draw_all(job: Job, items: Sequence[Item], workers: int) -> Generator[Drawn |
                 del waiting[drawn.item.name]
                 yield drawn
         except BrokenProcessPool as error:
-            suspects = [waiting[name] for name in job.shards.in_flight() if name in waiting]
+            suspects = [waiting[name] for name in job.shards.last_begun() if name in waiting]
             if not suspects:
                 raise PointCMTError(
                     "the worker processes die before they draw anything; try --workers 1"
@@ -89,27 +89,28 @@ def draw_all(job: Job, items: Sequence[Item], workers: int) -> Generator[Drawn |
 def draw(job: Job, item: Item) -> Drawn:
     """Read, sample, draw and compress one shape into its shard."""
     _settle(job.parent)
-    with job.shards.working_on(item.name):
-        try:
-            shape, source_hash = reading.read(item)
-            points = np.ascontiguousarray(sampling.sample_points(shape, job.points), np.float32)
-        except PointCMTError as error:
-            return Drawn(item, str(error))
-        try:
-            images = _renderer(job.renderer, job.options)(shape, job.cameras)
-        except Exception as error:  # a stranger's code on one odd shape: the others still count
-            return Drawn(item, _reason(job, item, error))
-        _check(job, images)
-        row = ViewsRow(
-            name=item.name,
-            label=item.label,
-            split=item.split,
-            source_hash=source_hash,
-            content_hash=hashlib.sha256(points.tobytes() + images.tobytes()).hexdigest(),
-            points=points,
-            images=zlib.compress(images.tobytes(), COMPRESSION),
-        )
-        job.shards.save(row)
+    job.shards.begin(item.name)
+    try:
+        shape, source_hash = reading.read(item)
+        points = np.ascontiguousarray(sampling.sample_points(shape, job.points), np.float32)
+    except PointCMTError as error:
+        return Drawn(item, str(error))
+    try:
+        images = _renderer(job.renderer, job.options)(shape, job.cameras)
+    except Exception as error:  # a stranger's code on one odd shape: the others still count
+        return Drawn(item, _reason(job, item, error))
+    _check(job, images)
+    pixels = images.tobytes()
+    row = ViewsRow(
+        name=item.name,
+        label=item.label,
+        split=item.split,
+        source_hash=source_hash,
+        content_hash=hashlib.sha256(points.tobytes() + pixels).hexdigest(),
+        points=points,
+        images=zlib.compress(pixels, COMPRESSION),
+    )
+    job.shards.save(row)
     return Drawn(item)
 
 
@@ -129,7 +130,7 @@ def _alone(job: Job, item: Item) -> Drawn:
         [drawn] = _spawned(job, [item], workers=2)
         return drawn
     except BrokenProcessPool:
-        job.shards.in_flight()
+        job.shards.last_begun()
         return Drawn(item, f"{item.path}: its worker process died twice (out of memory?)")
 
 
