@@ -52,8 +52,7 @@ class Exported:
 
 def write_onnx(model: nn.Module, example: Tensor, metadata: Mapping[str, Any], path: Path) -> None:
     """One ONNX file, weights inside, checked by onnx's own checker."""
-    onnx = _extra("onnx")
-    _extra("onnxscript")
+    onnx, *_ = [_extra(name) for name in ("onnx", "onnxscript", "onnxruntime")]
     with _quiet(), _exporting("onnx", metadata):
         program = torch.onnx.export(
             _captured(model, example), input_names=["points"], output_names=["probabilities"]

@@ -1,0 +1,235 @@
+"""Exports: equal to eager or not there; what a file says of itself; one line when something is missing."""
+
+import json
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+import torch
+import toy_student
+from toy_student import CLASSES, POINTS, save, write_data
+
+from pointcmt_cli.commands import export as command
+from pointcmt_cli.config import ExportConfig
+from pointcmt_cli.data.store import read_shapes
+from pointcmt_cli.engine import export as stage
+from pointcmt_cli.engine.exported import OPEN
+from pointcmt_cli.errors import DataError, ParityError, PluginError, PointCMTError, UsageError
+from pointcmt_cli.records import Note, Result
+
+Format = Literal["onnx", "pt2"]
+FORMATS: list[Format] = ["onnx", "pt2"]
+
+
+def run(work: Path, form: Format, **options: Any) -> tuple[dict[str, Any], list[str]]:
+    """The Result's values and the warnings."""
+    config = ExportConfig(Path(options.pop("name", "tiny.pt")), form, work, **options)
+    records = list(stage.export(config))
+    assert isinstance(records[-1], Result)
+    warned = [each.text for each in records if isinstance(each, Note) and each.warning]
+    return dict(records[-1].values), warned
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_an_export_gives_eagers_probabilities_for_any_batch(
+    form: Format, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write_data(tmp_path, 200)
+    model = save(tmp_path / "tiny.pt")
+    result, warned = run(tmp_path, form)
+    assert warned == []
+    assert capfd.readouterr() == ("", "")  # none of torch's own talk
+    out = tmp_path / f"tiny.{form}"
+    assert (result["out"], result["bytes"]) == (str(out), out.stat().st_size)
+    assert result["difference"] <= 1e-5
+    assert (result["clouds"], result["batch_sizes"]) == (64, [1, 7, 64])
+    assert min(result["eager_ms"], result["exported_ms"]) > 0
+    exported = OPEN[form](out)
+    for batch in (1, 2, 13):
+        points = toy_student.clouds(batch, seed=batch)[:, :POINTS]
+        with torch.no_grad():
+            expected = model(torch.from_numpy(points)).softmax(1).numpy()
+        np.testing.assert_allclose(exported.run(points), expected, atol=1e-5)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        ["features.h5", "tiny.pt", f"tiny.{form}", "views.h5"]
+    )
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_the_file_says_what_goes_in_and_where_it_came_from(form: Format, tmp_path: Path) -> None:
+    write_data(tmp_path)
+    save(
+        tmp_path / "tiny.pt", variant="OBJ_BG", features_digest="abc", metrics={"test": {"oa": 0.5}}
+    )
+    run(tmp_path, form)
+    said = OPEN[form](tmp_path / f"tiny.{form}").metadata
+    assert said["class_names"] == CLASSES
+    assert (said["points"], said["stored_points"]) == (POINTS, toy_student.STORED)
+    assert said["input"].startswith("points: float32 (batch, 64, 3)")
+    assert "unit sphere" in said["input"]
+    assert said["output"] == "probabilities: float32 (batch, 3), in the order of class_names"
+    assert (said["name"], said["variant"]) == ("toy_student:tiny", "OBJ_BG")
+    assert said["provenance"]["features_digest"] == "abc"
+    assert said["metrics"] == {"test": {"oa": 0.5}}
+
+
+def test_other_tools_read_the_metadata(tmp_path: Path) -> None:
+    import onnx
+
+    write_data(tmp_path)
+    save(tmp_path / "tiny.pt")
+    run(tmp_path, "onnx")
+    run(tmp_path, "pt2")
+    proto = onnx.load(tmp_path / "tiny.onnx")
+    onnx.checker.check_model(proto, full_check=True)
+    said = {each.key: each.value for each in proto.metadata_props}
+    assert json.loads(said["class_names"]) == CLASSES
+    shape = proto.graph.input[0].type.tensor_type.shape.dim
+    assert [each.dim_value for each in shape] == [0, POINTS, 3]
+    assert shape[0].dim_param
+    with zipfile.ZipFile(tmp_path / "tiny.pt2") as archive:
+        name = next(each for each in archive.namelist() if each.endswith("metadata.json"))
+        assert json.loads(archive.read(name))["class_names"] == CLASSES
+
+
+@pytest.mark.parametrize(("form", "scale"), [("onnx", 1.01), ("pt2", 1.01), ("pt2", float("nan"))])
+def test_a_wrong_export_fails_and_leaves_the_older_file(
+    form: Format, scale: float, tmp_path: Path
+) -> None:
+    write_data(tmp_path)
+    save(tmp_path / "tiny.pt", options={"scale_in_export": scale})
+    (tmp_path / f"tiny.{form}").write_bytes(b"older and good")
+    with pytest.raises(ParityError, match=rf"{form} export does not equal eager: .* nothing was"):
+        run(tmp_path, form)
+    assert (tmp_path / f"tiny.{form}").read_bytes() == b"older and good"
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_the_comparison_sees_one_wrong_cloud_one_wrong_batch_size_and_a_changed_class() -> None:
+    clouds = toy_student.clouds(64)[:, :POINTS]
+    expected = np.random.default_rng(0).dirichlet(np.ones(3), 64).astype(np.float32)
+    rows = {cloud.tobytes(): row for row, cloud in enumerate(clouds)}
+    config = ExportConfig(Path("x.pt"))
+
+    def right(points: Any) -> Any:
+        return expected[[rows[cloud.tobytes()] for cloud in points]]
+
+    def drive(run: Any, target: Any = expected) -> float:
+        steps = stage.compare(run, clouds, target, config)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                return float(end.value)
+
+    assert drive(right) == 0
+    last = clouds[63].tobytes()
+
+    def wrong_cloud(points: Any) -> Any:
+        return (
+            right(points)
+            + np.array([2e-4 * (cloud.tobytes() == last) for cloud in points])[:, None]
+        )
+
+    def wrong_size(points: Any) -> Any:
+        return right(points) + 2e-4 * (len(points) == 1)
+
+    def wrong_shape(points: Any) -> Any:
+        return right(points)[:, :2]
+
+    with pytest.raises(ParityError, match=r"by up to 0\.0002"):
+        drive(wrong_cloud)
+    with pytest.raises(ParityError, match="at batch size 1;"):
+        drive(wrong_size)
+    with pytest.raises(ParityError, match=r"gives shape \(64, 2\)"):
+        drive(wrong_shape)
+    close = np.tile(np.float32([0.50001, 0.49999, 0]), (64, 1))
+    with pytest.raises(ParityError, match="64 of 64 clouds change class"):
+        drive(lambda points: close[: len(points), [1, 0, 2]], close)
+
+
+def test_real_clouds_are_of_all_classes_and_of_test_first(tmp_path: Path) -> None:
+    path = write_data(tmp_path, 600)
+    shapes = read_shapes(path)
+    chosen = stage.real_clouds(shapes, POINTS, path)
+    rows = [np.flatnonzero((shapes.points[:, :POINTS] == each).all((1, 2)))[0] for each in chosen]
+    assert len(set(rows)) == 64
+    assert set(shapes.splits[rows]) == {"test"}
+    assert np.ptp(rows) > 190
+    few = read_shapes(write_data(tmp_path, 90))
+    assert len(stage.real_clouds(few, POINTS, path)) == 64
+
+
+def test_few_clouds_are_said(tmp_path: Path) -> None:
+    write_data(tmp_path, 9)
+    save(tmp_path / "tiny.pt")
+    result, warned = run(tmp_path, "pt2")
+    assert "has only 9 clouds to compare with" in warned[0]
+    assert result["batch_sizes"] == [1, 7, 9]
+
+
+def test_what_is_missing_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(tmp_path / "tiny.pt")
+    with pytest.raises(DataError, match=r"no data: needs .*features\.h5 .* or .*views\.h5"):
+        run(tmp_path, "onnx")
+    write_data(tmp_path)
+    with pytest.raises(UsageError, match="is the checkpoint itself"):
+        run(tmp_path, "onnx", out=tmp_path / "tiny.pt")
+    save(tmp_path / "more.pt", points=97)
+    with pytest.raises(DataError, match="stores 96 points per shape, the export takes 97"):
+        run(tmp_path, "onnx", name="more.pt")
+    save(tmp_path / "teacher.pt", "toy_student:tiny_teacher", group="teachers")
+    with pytest.raises(DataError, match="takes the checkpoint of a student"):
+        run(tmp_path, "onnx", name="teacher.pt")
+    for module in ("onnx", "onnxscript", "onnxruntime"):
+        with monkeypatch.context() as patch:
+            patch.setitem(sys.modules, module, None)
+            with pytest.raises(
+                PointCMTError, match=rf"{module}, .*pip install 'pointcmt\[export\]'"
+            ):
+                run(tmp_path, "onnx")
+    assert not (tmp_path / "tiny.onnx").exists()
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_backbone_that_cannot_be_exported_is_named(form: Format, tmp_path: Path) -> None:
+    write_data(tmp_path)
+    save(tmp_path / "tiny.pt", options={"branch": True})
+    with pytest.raises(
+        PluginError, match=rf"'toy_student:tiny' of .* cannot be exported to {form}: "
+    ) as caught:
+        run(tmp_path, form)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_command_shows_size_difference_and_latency(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_data(tmp_path)
+    save(tmp_path / "tiny.pt")
+    command.export(tmp_path / "tiny.pt", format="pt2", work=tmp_path)
+    out = " ".join(capsys.readouterr().out.split())
+    for text in ("MiB", "largest difference", "one cloud, eager", "one cloud, pt2", "equal to"):
+        assert text in out, text
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "form"),
+    [
+        ("pointnet", {}, "onnx"),
+        pytest.param("pointnet", {"transforms": True}, "pt2", marks=pytest.mark.slow),
+        pytest.param("pointnet2", {}, "onnx", marks=pytest.mark.slow),
+        pytest.param("pointnet2", {}, "pt2", marks=pytest.mark.slow),
+        pytest.param("pointnet2", {"variant": "msg"}, "onnx", marks=pytest.mark.slow),
+    ],
+)
+def test_first_party_backbones_can_be_exported(
+    name: str, options: dict[str, Any], form: Format, tmp_path: Path
+) -> None:
+    write_data(tmp_path, 200)
+    save(tmp_path / "student.pt", name, options)
+    result, _ = run(tmp_path, form, name="student.pt")
+    assert result["difference"] <= 1e-4
