@@ -38,7 +38,7 @@ RENDERERS = [
 
 
 class Worker:
-    """A renderer in its own process; `failure` says why it does not run."""
+    """A renderer in its own process; `failure` says why it does not run, `gl` is PyOpenGL's version."""
 
     def __init__(
         self, name: str, size: int, rig: str, meshes: list[Path], pyopengl: str | None
@@ -60,7 +60,9 @@ class Worker:
                 stderr=errors,
                 text=True,
             )
-            if self._answer() is None:
+            ready = self._answer()
+            self.gl = ready and ready["gl"]
+            if ready is None:
                 self.process.wait()
                 errors.seek(0)
                 self.failure = (errors.read().strip().splitlines() or ["it ended without a word"])[
@@ -144,6 +146,7 @@ def row(name: str, worker: Worker, ours: Worker, views: int) -> dict[str, Any]:
         "views_per_cpu_second": spread([views / each["cpu_seconds"] for each in worker.rounds]),
         "views_per_wall_second": spread([views / each["wall_seconds"] for each in worker.rounds]),
         "raster_is_faster_by": spread([it["cpu_seconds"] / us["cpu_seconds"] for it, us in pairs]),
+        "pyopengl": worker.gl,
         "peak_mib": worker.rounds[-1]["peak_mib"],
         "mean_gray": worker.ask("picture")["gray"],
     }

@@ -31,7 +31,7 @@ def main() -> None:
     rigs = cameras(rig, int(size))
     draw = BACKENDS[name]()
     draw(shapes[0], rigs)  # compile, make contexts
-    answer({"ready": name})
+    answer({"gl": getattr(sys.modules.get("OpenGL"), "__version__", None)})
     for line in sys.stdin:
         if line.strip() == "picture":
             answer({"gray": float(np.mean([draw(shape, rigs).mean() for shape in shapes]))})
