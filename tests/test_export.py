@@ -229,7 +229,7 @@ def test_the_command_shows_size_difference_and_latency(
 def test_first_party_backbones_can_be_exported(
     name: str, options: dict[str, Any], form: Format, tmp_path: Path
 ) -> None:
-    write_data(tmp_path, 200)
+    write_data(tmp_path, 12)
     save(tmp_path / "student.pt", name, options)
     result, _ = run(tmp_path, form, name="student.pt")
     assert result["difference"] <= 1e-4

@@ -316,13 +316,14 @@ def finished(out: Path, key: str) -> dict[str, Any] | None:
 def provenance(config: DistillConfig, features: Features, key: str) -> dict[str, Any]:
     """What the checkpoint was made from."""
     attributes = features.shapes.attributes
-    names = ("layout", "variant", "views_digest", "teacher_digest", "teacher")
+    names = ("source_layout", "variant", "views_digest", "teacher_digest", "teacher")
     return {
         "kind": "student",
         "run_key": key,
         "objective": config.objective,
         "objective_options": dict(config.objective_options),
         "features_digest": features.shapes.digest,
+        "stored_points": features.shapes.points.shape[1],
         **{name: str(attributes[name]) for name in names if name in attributes},
         "counts": features.shapes.counts(),
     }

@@ -18,9 +18,10 @@ from torch import Tensor
 
 from pointcmt_cli.config import EvaluateConfig
 from pointcmt_cli.data.files import plain
-from pointcmt_cli.data.store import ShapeSet, read_attributes, read_images
+from pointcmt_cli.data.store import ShapeSet, read_attributes
 from pointcmt_cli.engine import loop
 from pointcmt_cli.engine.metrics import logit_batches, scores
+from pointcmt_cli.engine.teacher_features import Views
 from pointcmt_cli.engine.trained import Trained, find_data, open_trained, read_clouds, same_data
 from pointcmt_cli.errors import DataError, UsageError
 from pointcmt_cli.records import Note, Progress, Record, Records, Result
@@ -166,12 +167,11 @@ def _batches(subject: Subject, rows: NDArray[np.int64], vote: int, seed: int) ->
 
 
 def _view_batches(subject: Subject, rows: NDArray[np.int64]) -> Iterator[Tensor]:
-    size = min(IMAGES, subject.batch_size)
-    for start in range(0, len(rows), size):
-        gray = torch.from_numpy(read_images(subject.path, rows[start : start + size]))
-        views = gray.to(subject.device).float().div(255)  # (B, V, H, W)
+    model, config = subject.trained.model, subject.trained.values["config"]
+    views = Views(subject.path, config["view_size"], subject.device)
+    for batch in torch.split(torch.from_numpy(rows), min(IMAGES, subject.batch_size)):
         with torch.inference_mode():
-            logits: Tensor = subject.trained.model(views[:, :, None].expand(-1, -1, 3, -1, -1))
+            logits: Tensor = model(views(batch))
         yield logits.float().cpu()
 
 
