@@ -1,0 +1,62 @@
+"""The README is true: every command, option panel and plug-in stands in it, and its links and lines exist."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from pointcmt_cli.discovery import GROUPS, available
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text()
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "render",
+        "train-teacher",
+        "distill",
+        "evaluate",
+        "export",
+        "predict",
+        "demo",
+        "doctor",
+        "plugins",
+    ],
+)
+def test_every_command_is_named(command: str) -> None:
+    assert f"pointcmt {command}" in README
+
+
+@pytest.mark.parametrize("group", list(GROUPS))
+def test_every_plug_in_is_named(group: str) -> None:
+    for plugin in available(group):
+        if plugin.distribution == "pointcmt":
+            assert f"`{plugin.name}`" in README, plugin.name
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
+
+
+def test_the_two_commands_exist() -> None:
+    for line in ("bash examples/quickstart.sh", "bash tests/run.sh"):
+        assert line in README
+        assert (ROOT / line.split()[1]).exists()
+
+
+def test_the_backbone_of_the_readme_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The twenty lines under "Add a backbone" pass the public checks."""
+    code = re.search(r"```python\n(# my_points\.py.*?)```", README, re.DOTALL)
+    assert code is not None
+    assert len(code.group(1).splitlines()) <= 20
+    (tmp_path / "my_points.py").write_text(code.group(1))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    from pointcmt_cli.testing import check_backbone
+
+    check_backbone("my_points:my_points")
