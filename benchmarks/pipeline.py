@@ -6,7 +6,6 @@ the same line goes on: finished checkpoints are up to date, the one in flight re
 
 import json
 import os
-import statistics
 import subprocess
 import sys
 import time
@@ -15,6 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from record import spread
 
 COMMAND = [sys.executable, "-m", "pointcmt_cli"]
 
@@ -128,12 +129,6 @@ def summary(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         line["seconds"] = spread([row["seconds"] for row in members])
         found.append(line)
     return found
-
-
-def spread(values: Sequence[float]) -> dict[str, float]:
-    """Mean and sample standard deviation."""
-    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
-    return {"mean": statistics.fmean(values), "std": deviation}
 
 
 def show(lines: Sequence[dict[str, Any]]) -> None:

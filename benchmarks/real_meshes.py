@@ -3,7 +3,8 @@
 usage: python benchmarks/real_meshes.py [--data FOLDER_OR_TAR] [--work DIR] [--seeds 3]
 
 The data is a mesh tree CLASS/{train,test}/NAME.off, or a tar of one. The preset fits a 2-core CPU in under 2 hours;
-what it leaves out is in the result under `preset`. Everything was chosen on the held-out split; test is scored once per run.
+what it leaves out is in the result under `preset`. Everything was chosen on the held-out split;
+test is scored once per run.
 """
 
 import argparse
