@@ -7,6 +7,8 @@ import hashlib
 import os
 import shutil
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -28,7 +30,17 @@ class Shards:
     settings: str
     """Digest of all that decides a shape's points and views; shards of another are not seen."""
 
-    def prepare(self, force: bool) -> None:
+    @contextmanager
+    def opened(self, force: bool) -> Iterator[None]:
+        """The folder, there for the block and, while it holds a finished shape, after it."""
+        self._prepare(force)
+        try:
+            yield
+        finally:
+            if not any(self.folder.glob("*.npz")):
+                self.clear()
+
+    def _prepare(self, force: bool) -> None:
         """Make the folder; a forced run starts with an empty one, unless it goes on with itself."""
         forced = self.folder / _FORCED
         try:
@@ -58,9 +70,9 @@ class Shards:
     def load(self, name: str) -> ViewsRow | None:
         """A finished shape; None: there is none of these settings, or its file is damaged."""
         try:
-            with np.load(self._path(name)) as file:
-                values = dict(file)
-        except (OSError, ValueError, zipfile.BadZipFile):
+            with self._path(name).open("rb") as file, np.load(file) as arrays:
+                values = dict(arrays)
+        except (OSError, EOFError, ValueError, zipfile.BadZipFile):
             return None
         if values.pop("settings").item() != self.settings:
             return None

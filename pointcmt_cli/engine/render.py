@@ -42,10 +42,9 @@ def render(config: RenderConfig) -> Records:
     cameras = rigs.cameras(config.rig, config.image_size)
     per_shape = _shape_settings(config, source)
     settings = {**_source_settings(config, source), **per_shape}
-    with exclusive(out):
+    shards = Shards(out.with_name(f".{out.name}.parts"), digest(per_shape))
+    with exclusive(out), shards.opened(config.force):
         old = reuse.read(out, settings, config.force)
-        shards = Shards(out.with_name(f".{out.name}.parts"), digest(per_shape))
-        shards.prepare(config.force)
         kept = reuse.unchanged(source.items, old, shards)
         missing = [item for item in source.items if item.name not in kept]
         failures: list[Drawn] = []
