@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pointcmt_cli.ops.points import interpolate as interpolate
     from pointcmt_cli.ops.points import k_nearest as k_nearest
     from pointcmt_cli.ops.points import three_nearest as three_nearest
+    from pointcmt_cli.ops.pooled_mlp import pooled_mlp as pooled_mlp
 
 _HOMES = {
     "Cameras": "pointcmt_cli.data.rigs",
@@ -38,6 +39,7 @@ _HOMES = {
     "gather": "pointcmt_cli.ops.points",
     "interpolate": "pointcmt_cli.ops.points",
     "k_nearest": "pointcmt_cli.ops.points",
+    "pooled_mlp": "pointcmt_cli.ops.pooled_mlp",
     "three_nearest": "pointcmt_cli.ops.points",
     "unit_box": "pointcmt_cli.models.generator",
 }

@@ -25,7 +25,7 @@ class TransformNet(nn.Module):
 
     def forward(self, rows: Tensor) -> Tensor:
         """Rows (B, N, C) -> matrices (B, C, C)."""
-        cloud = self.cloud(self.points(rows).amax(dim=1))
+        cloud = self.cloud(self.points.pooled(rows))
         matrix: Tensor = self.matrix(cloud)
         return matrix.view(-1, self.channels, self.channels) + torch.eye(
             self.channels, dtype=matrix.dtype, device=matrix.device
@@ -52,8 +52,7 @@ class PointNet(nn.Module):
         rows = self.local(points)  # (B, N, 64)
         if self.feature_transform is not None:
             rows = rows @ self.feature_transform(rows)
-        features: Tensor = self.deep(rows).amax(dim=1)
-        return features
+        return self.deep.pooled(rows)
 
 
 def pointnet(*, transforms: bool = False) -> PointNet:

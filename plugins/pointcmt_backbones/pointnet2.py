@@ -45,10 +45,12 @@ ALL_POINTS = (256, 512, 1024)
 class SetAbstraction(nn.Module):
     """Points (B, N, 3) with features (B, N, C) -> centres (B, M, 3) with features (B, M, sum of last widths)."""
 
-    def __init__(self, level: Level, channels: int) -> None:
+    def __init__(self, level: Level, channels: int, bias: bool) -> None:
         super().__init__()
         self.level = level
-        self.scales = nn.ModuleList(SharedMLP([channels + 3, *widths]) for widths in level.widths)
+        self.scales = nn.ModuleList(
+            SharedMLP([channels + 3, *widths], bias=bias) for widths in level.widths
+        )
         self.channels = sum(widths[-1] for widths in level.widths)
 
     def forward(self, points: Tensor, features: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -57,20 +59,10 @@ class SetAbstraction(nn.Module):
         centres = gather(points, farthest_points(points, level.centres))  # (B, M, 3)
         groups = ball_query(points, centres, level.radii, level.neighbours)
         described = [
-            self._describe(cast("SharedMLP", scale), points, features, centres, index)
+            cast("SharedMLP", scale).grouped(points, features, centres, index)
             for scale, index in zip(self.scales, groups, strict=True)
         ]
         return centres, torch.cat(described, dim=-1)
-
-    @staticmethod
-    def _describe(
-        scale: SharedMLP, points: Tensor, features: Tensor | None, centres: Tensor, index: Tensor
-    ) -> Tensor:
-        rows = gather(points, index) - centres[:, :, None]  # (B, M, k, 3)
-        if features is not None:
-            rows = torch.cat([rows, gather(features, index)], dim=-1)
-        pooled: Tensor = scale(rows).amax(dim=2)
-        return pooled
 
 
 class PointNet2(nn.Module):
@@ -79,15 +71,15 @@ class PointNet2(nn.Module):
     feature_dim = ALL_POINTS[-1]
     minimum_points = 1
 
-    def __init__(self, levels: Sequence[Level]) -> None:
+    def __init__(self, levels: Sequence[Level], bias: bool) -> None:
         super().__init__()
         self.levels = nn.ModuleList()
         channels = 0
         for level in levels:
-            abstraction = SetAbstraction(level, channels)
+            abstraction = SetAbstraction(level, channels, bias)
             self.levels.append(abstraction)
             channels = abstraction.channels
-        self.everything = SharedMLP([channels + 3, *ALL_POINTS])
+        self.everything = SharedMLP([channels + 3, *ALL_POINTS], bias=bias)
 
     def forward(self, points: Tensor) -> Tensor:
         """Points (B, N, 3) in the unit sphere -> features (B, 1024)."""
@@ -95,10 +87,13 @@ class PointNet2(nn.Module):
         for level in self.levels:
             points, features = level(points, features)
         assert features is not None
-        described: Tensor = self.everything(torch.cat([points, features], dim=-1)).amax(dim=1)
-        return described
+        return self.everything.pooled(torch.cat([points, features], dim=-1))
 
 
-def pointnet2(*, variant: Literal["ssg", "msg"] = "ssg") -> PointNet2:
-    """PointNet++; `variant`: one radius per level, or three (about five times the work)."""
-    return PointNet2(LEVELS[variant])
+def pointnet2(*, variant: Literal["ssg", "msg"] = "ssg", bias: bool = True) -> PointNet2:
+    """PointNet++.
+
+    `variant`: one radius per level, or three (about five times the work). `bias`: of the layers before a batch norm,
+    as in yanx27's port; PointCMT's own code has none. It changes nothing that can be learnt.
+    """
+    return PointNet2(LEVELS[variant], bias)

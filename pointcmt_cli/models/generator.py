@@ -1,4 +1,4 @@
-"""The cross-modal point generator (CMPG) of PointCMT, section 3.2, and its loss: features (B, D) -> clouds (B, N, 3)."""
+"""The cross-modal point generator (CMPG) of PointCMT, and its loss: features (B, D) -> clouds (B, N, 3)."""
 
 from itertools import pairwise
 from typing import Literal

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from pointcmt_cli.ops import points_numba
-from pointcmt_cli.ops.threads import numba_threads
+from pointcmt_cli.ops.threads import cuts, share
 
 
 def farthest_points(points: Tensor, count: int) -> Tensor:
@@ -26,8 +26,8 @@ def farthest_points(points: Tensor, count: int) -> Tensor:
     if not _on_numba(points):
         return _farthest_points(points.detach(), count)
     chosen = torch.empty(points.shape[0], count, dtype=torch.int64)
-    with numba_threads():
-        points_numba.farthest_points(_array(points), chosen.numpy())
+    clouds, out = _array(points), chosen.numpy()
+    share(lambda b: points_numba.farthest_points(clouds[b], out[b]), len(clouds))
     return chosen
 
 
@@ -40,16 +40,17 @@ def ball_query(
     served by one pass over the distances.
     """
     if not _on_numba(points):
-        squares = square_distances(centres.detach(), points.detach())
-        return tuple(_first_within(squares, r, k) for r, k in zip(radii, counts, strict=True))
+        distances = square_distances(centres.detach(), points.detach())
+        return tuple(_first_within(distances, r, k) for r, k in zip(radii, counts, strict=True))
     starts = np.concatenate([[0], np.cumsum(counts)])
     found = torch.empty(points.shape[0], centres.shape[1], int(starts[-1]), dtype=torch.int64)
-    flat = _array(points)
-    limits = np.array([radius * radius for radius in radii], flat.dtype)
-    with numba_threads():
-        points_numba.ball_query(
-            flat, _array(centres), limits, np.array(counts), starts[:-1], found.numpy()
-        )
+    clouds, middles, out, sizes = _array(points), _array(centres), found.numpy(), np.array(counts)
+    squares = np.array([radius * radius for radius in radii], clouds.dtype)
+
+    def query(b: int) -> None:
+        points_numba.ball_query(clouds[b], middles[b], squares, sizes, starts[:-1], out[b])
+
+    share(query, len(clouds))
     return tuple(part.contiguous() for part in torch.split(found, list(counts), dim=-1))
 
 
@@ -163,9 +164,12 @@ def _smallest(squares: Tensor, count: int) -> Tensor:
     if not _on_numba(squares):
         return squares.sort(dim=-1, stable=True).indices[..., :count].contiguous()
     index = torch.empty(*squares.shape[:-1], count, dtype=torch.int64)
-    rows = _array(squares).reshape(-1, squares.shape[-1])
-    with numba_threads():
-        points_numba.smallest(rows, index.numpy().reshape(-1, count))
+    rows, out = _array(squares).reshape(-1, squares.shape[-1]), index.numpy().reshape(-1, count)
+    runs = cuts(len(rows), 64)
+    share(
+        lambda run: points_numba.smallest(rows[slice(*runs[run])], out[slice(*runs[run])]),
+        len(runs),
+    )
     return index
 
 

@@ -1,7 +1,7 @@
-"""Point operations on the CPU: numba kernels, one cloud (or a share of its centres) per thread.
+"""Point operations on the CPU: numba kernels for one cloud; they release the interpreter's lock.
 
-In: contiguous arrays, points (B, N, 3), index arrays int64. Same arithmetic, in the same order, as the plain-torch
-functions in `points`, hence the same indices bit for bit. `fastmath` is limited to flags that change no rounding.
+In: contiguous arrays, points (N, 3), index arrays int64. Same arithmetic, in the same order, as the plain-torch
+functions in `points`, hence the same indices bit for bit: `fastmath` is limited to flags that change no rounding.
 """
 
 from collections.abc import Callable
@@ -11,41 +11,40 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-_SAFE = {"nnan", "ninf", "nsz"}  # lets min and max vectorise; no contraction, no reordering
+_SAFE = {"nnan", "nsz"}  # lets min and max vectorise; no contraction, no reordering
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 def compiled(function: _F) -> _F:
     """`numba.njit` with the settings of every kernel here, keeping the function's type."""
-    return cast("_F", numba.njit(parallel=True, cache=True, nogil=True, fastmath=_SAFE)(function))
+    return cast("_F", numba.njit(cache=True, nogil=True, fastmath=_SAFE)(function))
 
 
 @compiled
 def farthest_points(points: NDArray[Any], chosen: NDArray[np.int64]) -> None:
-    """Fill `chosen` (B, M): each next point is the one farthest from those before; the first is 0."""
-    batch, count = points.shape[:2]
-    for b in numba.prange(batch):
-        x = points[b, :, 0].copy()
-        y = points[b, :, 1].copy()
-        z = points[b, :, 2].copy()
-        nearest = np.full(count, np.inf, points.dtype)
+    """Fill `chosen` (M,): each next point is the one farthest from those before; the first is 0."""
+    count = len(points)
+    x = points[:, 0].copy()
+    y = points[:, 1].copy()
+    z = points[:, 2].copy()
+    nearest = np.full(count, points.dtype.type(np.inf))
+    last = 0
+    for step in range(len(chosen)):
+        chosen[step] = last
+        px, py, pz = x[last], y[last], z[last]
+        best = points.dtype.type(0)
+        for j in range(count):
+            dx = x[j] - px
+            dy = y[j] - py
+            dz = z[j] - pz
+            distance = min(nearest[j], dx * dx + dy * dy + dz * dz)
+            nearest[j] = distance
+            best = max(best, distance)
         last = 0
-        for step in range(chosen.shape[1]):
-            chosen[b, step] = last
-            px, py, pz = x[last], y[last], z[last]
-            best = nearest[0] - nearest[0]  # 0 of the points' type
-            for j in range(count):
-                dx = x[j] - px
-                dy = y[j] - py
-                dz = z[j] - pz
-                distance = min(nearest[j], dx * dx + dy * dy + dz * dz)
-                nearest[j] = distance
-                best = max(best, distance)
-            last = 0
-            for j in range(count):
-                if nearest[j] == best:
-                    last = j
-                    break
+        for j in range(count):
+            if nearest[j] == best:
+                last = j
+                break
 
 
 @compiled
@@ -57,47 +56,39 @@ def ball_query(
     starts: NDArray[np.int64],
     found: NDArray[np.int64],
 ) -> None:
-    """Fill `found` (B, M, sum of counts): radius r owns the columns from starts[r] on; squares are r * r."""
-    batch, number = points.shape[:2]
-    groups = centres.shape[1]
-    radii = len(squares)
+    """Fill `found` (M, sum of counts): radius r owns the columns from starts[r] on; squares are r * r."""
+    number, radii = len(points), len(squares)
     widest = squares.max()
-    share = (
-        groups + 7
-    ) // 8  # centres of one cloud are split in eight, so that a batch of 1 has work for all
-    for task in numba.prange(batch * 8):
-        b = task // 8
-        x = points[b, :, 0].copy()
-        y = points[b, :, 1].copy()
-        z = points[b, :, 2].copy()
-        square = np.empty(number, points.dtype)
-        hits = np.zeros(radii, np.int64)
-        begin = (task % 8) * share
-        for i in range(begin, min(begin + share, groups)):
-            cx, cy, cz = centres[b, i, 0], centres[b, i, 1], centres[b, i, 2]
-            for j in range(number):
-                dx = x[j] - cx
-                dy = y[j] - cy
-                dz = z[j] - cz
-                square[j] = dx * dx + dy * dy + dz * dz
-            hits[:] = 0
-            open_radii = radii
-            for j in range(number):
-                if square[j] < widest:
-                    for r in range(radii):
-                        if square[j] < squares[r] and hits[r] < counts[r]:
-                            found[b, i, starts[r] + hits[r]] = j
-                            hits[r] += 1
-                            if hits[r] == counts[r]:
-                                open_radii -= 1
-                    if open_radii == 0:
-                        break
-            for r in range(radii):
-                if hits[r] == 0:
-                    found[b, i, starts[r]] = np.argmin(square)
-                    hits[r] = 1
-                for column in range(starts[r] + hits[r], starts[r] + counts[r]):
-                    found[b, i, column] = found[b, i, starts[r]]
+    x = points[:, 0].copy()
+    y = points[:, 1].copy()
+    z = points[:, 2].copy()
+    square = np.empty(number, points.dtype)
+    hits = np.zeros(radii, np.int64)
+    for i in range(len(centres)):
+        cx, cy, cz = centres[i, 0], centres[i, 1], centres[i, 2]
+        for j in range(number):
+            dx = x[j] - cx
+            dy = y[j] - cy
+            dz = z[j] - cz
+            square[j] = dx * dx + dy * dy + dz * dz
+        hits[:] = 0
+        unfilled = radii
+        for j in range(number):
+            if square[j] < widest:
+                for r in range(radii):
+                    if square[j] < squares[r] and hits[r] < counts[r]:
+                        found[i, starts[r] + hits[r]] = j
+                        hits[r] += 1
+                        if hits[r] == counts[r]:
+                            unfilled -= 1
+                if unfilled == 0:
+                    break
+        for r in range(radii):
+            if hits[r] == 0:
+                found[i, starts[r]] = np.argmin(square)
+                hits[r] = 1
+            for column in range(starts[r] + hits[r], starts[r] + counts[r]):
+                found[i, column] = found[i, starts[r]]
 
 
 @compiled
@@ -105,8 +96,8 @@ def smallest(squares: NDArray[Any], index: NDArray[np.int64]) -> None:
     """Fill `index` (R, k) with the columns of the k smallest of each row of `squares` (R, N), ties lowest first."""
     rows, number = squares.shape
     count = index.shape[1]
-    for row in numba.prange(rows):
-        best = np.full(count, np.inf, squares.dtype)
+    best = np.empty(count, squares.dtype)
+    for row in range(rows):
         held = 0
         for j in range(number):
             value = squares[row, j]

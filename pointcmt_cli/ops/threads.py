@@ -1,18 +1,42 @@
-"""One thread count for both runtimes: numba's kernels use as many threads as torch was told to use."""
+"""Threads for the CPU kernels: pieces of work that release the interpreter's lock, on as many threads as torch may use.
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+One mechanism for numba kernels and small matrix products alike. A second OpenMP runtime beside torch's (numba's prange)
+would spin at every barrier, which on a busy machine costs hundreds of times the work.
+"""
 
-import numba
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+
 import torch
 
 
-@contextmanager
-def numba_threads() -> Iterator[None]:
-    """Run numba kernels on `torch.get_num_threads()` threads, as far as numba has them."""
-    before = numba.get_num_threads()
-    numba.set_num_threads(max(1, min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS)))
-    try:
-        yield
-    finally:
-        numba.set_num_threads(before)
+def share(work: Callable[[int], None], pieces: int) -> None:
+    """Run work(0) to work(pieces - 1), without gradients; while several threads run, each torch call uses one.
+
+    Where results are sums, let each piece have its own and add them in order: the number of threads must not matter.
+    """
+    threads = min(torch.get_num_threads(), pieces)
+    with torch.no_grad():
+        if threads <= 1:
+            for piece in range(pieces):
+                work(piece)
+            return
+        before = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            list(_pool(threads, os.getpid()).map(torch.no_grad()(work), range(pieces)))
+        finally:
+            torch.set_num_threads(before)
+
+
+def cuts(total: int, pieces: int) -> list[tuple[int, int]]:
+    """Ranges that cut `total` things into `pieces` nearly equal runs, none empty."""
+    pieces = min(pieces, total)
+    return [(piece * total // pieces, (piece + 1) * total // pieces) for piece in range(pieces)]
+
+
+@cache
+def _pool(threads: int, process: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="pointcmt")

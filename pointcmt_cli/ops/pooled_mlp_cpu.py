@@ -1,0 +1,292 @@
+"""`pooled_mlp` on a CPU, the forward pass; the method is told there, the backward pass is `pooled_mlp_backward`.
+
+Notation: of each layer, z is the product before batch norm (without the Linear's bias) and a = ReLU(z * scale + shift).
+R rows in all, in G groups of k.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from pointcmt_cli.ops import pooled_mlp_numba as kernels
+from pointcmt_cli.ops.threads import cuts, share
+
+BLOCK = 4096
+"""Rows handled at once: 1 to 2 MB at 64 to 128 channels, about what a core's own cache holds."""
+PARTS = 16
+"""Pieces that threads take; sums are kept apart for each and added in order, whatever the number of threads."""
+
+
+@dataclass(frozen=True)
+class Norm:
+    """One batch norm with its statistics (C,), folded: y = z * scale + shift."""
+
+    mean: Tensor
+    rstd: Tensor
+    scale: Tensor
+    shift: Tensor
+
+    @staticmethod
+    def of(mean: Tensor, variance: Tensor, norm: nn.BatchNorm1d, dtype: torch.dtype) -> "Norm":
+        """From float64 statistics."""
+        rstd = (variance.clamp_min(0) + norm.eps).rsqrt()
+        scale = norm.weight.detach().double() * rstd
+        shift = norm.bias.detach().double() - mean * scale
+        return Norm(mean.to(dtype), rstd.to(dtype), scale.to(dtype), shift.to(dtype))
+
+    def activate(self, z: Tensor, out: Tensor) -> Tensor:
+        """a (R, C), written into `out`."""
+        kernels.activate(z.numpy(), self.scale.numpy(), self.shift.numpy(), out.numpy())
+        return out
+
+
+class Rows:
+    """Where the first layer's z comes from: points (B, N, C1) put into groups, or rows (B, M, k, C1) as they are."""
+
+    def __init__(self, first: Tensor, centres: Tensor | None, index: Tensor | None) -> None:
+        self.first = first.detach().contiguous()
+        self.centres = None if centres is None else centres.detach().contiguous()
+        self.index = None if index is None else index.contiguous()
+        self.batch, self.centre_count, self.neighbours = (
+            first.shape[:3] if index is None else index.shape
+        )
+        self.groups = self.batch * self.centre_count
+        self.total = self.groups * self.neighbours
+        self.channels = first.shape[-1]
+
+        self.parts = [
+            (first * self.centre_count, last * self.centre_count)
+            for first, last in cuts(self.batch, PARTS)
+        ]
+        """Groups from and to, whole clouds, so that what is summed for a cloud's points is one part's alone."""
+
+    def blocks(self, part: tuple[int, int]) -> Iterator[tuple[int, int]]:
+        """First and last group of each block of a part."""
+        step = max(1, BLOCK // self.neighbours)
+        for start in range(*part, step):
+            yield start, min(start + step, part[1])
+
+    def buffer(self, channels: int) -> Tensor:
+        """Room for one block of rows."""
+        rows = max(1, BLOCK // self.neighbours) * self.neighbours
+        return self.first.new_empty(min(rows, self.total), channels)
+
+    def part(self, values: Tensor, start: int, end: int) -> Tensor:
+        """The rows of the groups start to end, of values (R, C)."""
+        return values[start * self.neighbours : end * self.neighbours]
+
+    def flat(self) -> Tensor:
+        """z of the first layer (R, C1), where it is given as rows."""
+        return self.first.view(-1, self.channels)
+
+    def moments(self) -> tuple[Tensor, Tensor]:
+        """Mean and biased variance (C1,) of z, float64."""
+        sums = self.new_sums(self.channels)
+        if self.index is None or self.centres is None:
+            pilot = self.flat()[0]
+        else:
+            pilot = self.first[0, self.index[0, 0, 0]] - self.centres[0, 0]
+
+        def add(part: int) -> None:
+            start, end = self.parts[part]
+            if self.index is None or self.centres is None:
+                rows = self.part(self.flat(), start, end)
+                kernels.moments(rows.numpy(), pilot.numpy(), sums[part])
+                return
+            first, centres, index = self.first.numpy(), self.centres.numpy(), self.index.numpy()
+            kernels.group_moments(first, centres, index, start, end, pilot.numpy(), sums[part])
+
+        share(add, len(self.parts))
+        return _statistics(sums, pilot, self.total)
+
+    def new_sums(self, channels: int) -> NDArray[np.float64]:
+        """Zeros (parts, 2, C) that the kernels add to."""
+        return np.zeros((len(self.parts), 2, channels))
+
+
+class Layers:
+    """What is known of the layers so far, the last one apart: their folded norms and, from the second on, their z."""
+
+    def __init__(self, rows: Rows, low: bool) -> None:
+        self.rows = rows
+        self.low = low
+        self.norms: list[Norm] = []
+        self.products: list[Tensor] = []
+
+    def add(self, norm: Norm) -> None:
+        """The next layer's norm is known; of the first, points and centres are scaled once for all rows."""
+        self.norms.append(norm)
+        rows = self.rows
+        if len(self.norms) == 1 and rows.centres is not None:
+            points = torch.addcmul(norm.shift, rows.first, norm.scale)
+            self.scaled = Rows(points, rows.centres * norm.scale, rows.index)
+
+    def z(self, place: int, start: int, end: int) -> Tensor:
+        """z of one layer for the groups start to end; not of a grouped first layer, which has none."""
+        whole = self.products[place - 1] if place else self.rows.flat()
+        return self.rows.part(whole, start, end)
+
+    def activation(self, place: int, start: int, end: int, buffer: Tensor) -> Tensor:
+        """a of one layer for the groups start to end, written into `buffer`."""
+        out = buffer[: (end - start) * self.rows.neighbours]
+        if place or self.rows.index is None or self.scaled.centres is None:
+            return self.norms[place].activate(self.z(place, start, end), out)
+        points, centres = self.scaled.first.numpy(), self.scaled.centres.numpy()
+        kernels.group_rows(points, centres, self.rows.index.numpy(), start, end, out.numpy())
+        return out
+
+
+class Last:
+    """The last layer: its z is pooled block by block and never kept."""
+
+    def __init__(self, linear: nn.Linear, norm: nn.BatchNorm1d, rows: Rows) -> None:
+        dtype = rows.first.dtype
+        self.sign = torch.where(norm.weight.detach() < 0, -1, 1).to(dtype)
+        """Where the norm turns z around, the largest output is the smallest z."""
+        self.weight = linear.weight.detach() * self.sign[:, None]
+        self.best = torch.empty(rows.groups, linear.out_features, dtype=dtype)
+        self.where = torch.empty(rows.groups, linear.out_features, dtype=torch.int32)
+
+    def pool(self, a: Tensor, start: int, end: int, buffer: Tensor, low: bool) -> None:
+        """Maxima of the groups start to end, whose inputs are `a`."""
+        z = multiply(a, self.weight.t(), buffer[: len(a)], low)
+        kernels.pool(z.numpy(), self.best[start:end].numpy(), self.where[start:end].numpy())
+
+    def output(self, norm: Norm, last_relu: bool) -> Tensor:
+        """The pooled rows (G, CL) after batch norm and ReLU; call once: `best` becomes z itself."""
+        self.best *= self.sign
+        pooled = torch.addcmul(norm.shift, self.best, norm.scale)
+        return pooled.relu_() if last_relu else pooled
+
+
+def infer(
+    rows: Rows,
+    linears: Sequence[nn.Linear],
+    norms: Sequence[nn.BatchNorm1d],
+    last_relu: bool,
+    low: bool,
+) -> Tensor:
+    """Pooled rows (G, CL) with running statistics; all layers of a block at once, nothing kept."""
+    folded = [_running(*pair, rows.first.dtype) for pair in zip(linears, norms, strict=True)]
+    layers = Layers(rows, low)
+    layers.add(folded[0])
+    last = Last(linears[-1], norms[-1], rows)
+    parts = cuts(rows.groups, PARTS)
+
+    def run(part: int) -> None:
+        buffers = [rows.buffer(linear.out_features) for linear in linears]
+        for start, end in rows.blocks(parts[part]):
+            a = layers.activation(0, start, end, buffers[0])
+            for linear, norm, buffer in zip(
+                linears[1:-1], folded[1:-1], buffers[1:-1], strict=True
+            ):
+                z = multiply(a, linear.weight.t(), buffer[: len(a)], low)
+                a = norm.activate(z, z)
+            last.pool(a, start, end, buffers[-1], low)
+
+    share(run, len(parts))
+    return last.output(folded[-1], last_relu)
+
+
+def train(
+    rows: Rows, linears: Sequence[nn.Linear], norms: Sequence[nn.BatchNorm1d], low: bool
+) -> tuple[Layers, Last, Tensor, Tensor]:
+    """Every layer with batch statistics, which also move the running ones; and the last input's Gram matrix and sum.
+
+    The Gram matrix (C, C) and the sum (C,) over all rows are float64; they give the last layer's statistics.
+    """
+    layers = Layers(rows, low)
+    layers.add(_tracked(*rows.moments(), linears[0], norms[0], rows))
+    for place in range(1, len(linears) - 1):
+        mean, variance = _keep_product(layers, place, linears[place])
+        layers.add(_tracked(mean, variance, linears[place], norms[place], rows))
+    last = Last(linears[-1], norms[-1], rows)
+    gram, total = _pool_last(layers, last, len(linears) - 2)
+    weight = linears[-1].weight.detach().double()
+    mean = total / rows.total
+    covariance = gram / rows.total - torch.outer(mean, mean)
+    variance = ((weight @ covariance) * weight).sum(dim=1)
+    layers.add(_tracked(weight @ mean, variance, linears[-1], norms[-1], rows))
+    return layers, last, gram, total
+
+
+def _keep_product(layers: Layers, place: int, linear: nn.Linear) -> tuple[Tensor, Tensor]:
+    rows = layers.rows
+    z = rows.first.new_empty(rows.total, linear.out_features)
+    sums = rows.new_sums(linear.out_features)
+    weight = linear.weight.detach().t()
+    a = layers.activation(place - 1, 0, 1, rows.buffer(linear.in_features))
+    pilot = product(a[:1], weight, layers.low)[0].to(z.dtype)
+
+    def run(part: int) -> None:
+        buffer = rows.buffer(linear.in_features)
+        for start, end in rows.blocks(rows.parts[part]):
+            a = layers.activation(place - 1, start, end, buffer)
+            block = multiply(a, weight, rows.part(z, start, end), layers.low)
+            kernels.moments(block.numpy(), pilot.numpy(), sums[part])
+
+    share(run, len(rows.parts))
+    layers.products.append(z)
+    return _statistics(sums, pilot, rows.total)
+
+
+def _pool_last(layers: Layers, last: Last, place: int) -> tuple[Tensor, Tensor]:
+    rows = layers.rows
+    channels, width = last.weight.shape
+    grams = torch.zeros(len(rows.parts), width, width, dtype=torch.float64)
+    totals = torch.zeros(len(rows.parts), width, dtype=torch.float64)
+
+    def run(part: int) -> None:
+        buffer, z_buffer = rows.buffer(width), rows.buffer(channels)
+        for start, end in rows.blocks(rows.parts[part]):
+            a = layers.activation(place, start, end, buffer)
+            grams[part] += product(a.t(), a, layers.low)
+            totals[part] += a.sum(dim=0)
+            last.pool(a, start, end, z_buffer, layers.low)
+
+    share(run, len(rows.parts))
+    return grams.sum(dim=0), totals.sum(dim=0)
+
+
+def multiply(a: Tensor, b: Tensor, out: Tensor, low: bool) -> Tensor:
+    """A @ b, written into `out`; `low`: of bfloat16 inputs."""
+    return out.copy_(product(a, b, low)) if low else torch.mm(a, b, out=out)
+
+
+def product(a: Tensor, b: Tensor, low: bool) -> Tensor:
+    """A @ b; `low`: in bfloat16."""
+    return torch.mm(a.bfloat16(), b.bfloat16()) if low else torch.mm(a, b)
+
+
+def _statistics(sums: NDArray[Any], pilot: Tensor, total: int) -> tuple[Tensor, Tensor]:
+    one, two = torch.from_numpy(sums.sum(axis=0) / total)
+    return one + pilot.double(), two - one.square()
+
+
+def _tracked(
+    mean: Tensor, variance: Tensor, linear: nn.Linear, norm: nn.BatchNorm1d, rows: Rows
+) -> Norm:
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    assert norm.num_batches_tracked is not None
+    assert norm.momentum is not None
+    with torch.no_grad():
+        whole = mean if linear.bias is None else mean + linear.bias.double()
+        unbiased = variance * (rows.total / max(rows.total - 1, 1))
+        norm.running_mean.lerp_(whole.to(norm.running_mean.dtype), norm.momentum)
+        norm.running_var.lerp_(unbiased.to(norm.running_var.dtype), norm.momentum)
+        norm.num_batches_tracked += 1
+    return Norm.of(mean, variance, norm, rows.first.dtype)
+
+
+def _running(linear: nn.Linear, norm: nn.BatchNorm1d, dtype: torch.dtype) -> Norm:
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    mean = norm.running_mean.double()
+    mean = mean if linear.bias is None else mean - linear.bias.detach().double()
+    return Norm.of(mean, norm.running_var.double(), norm, dtype)
