@@ -83,8 +83,8 @@ class Renderer(Protocol):
 class Objective(Protocol):
     """What the student is trained on: an nn.Module; its own parameters, if any, are trained and then dropped.
 
-    Lazy parameters (nn.LazyLinear) are allowed: they see one batch before the optimizer is made. Optional
-    attributes, false if absent: `needs_teacher` and `needs_generator`, for whether those are to be made at all.
+    Lazy parameters (nn.LazyLinear) are allowed: they see one batch before the optimizer is made. An optional
+    attribute `needs_generator`, false if absent, says whether the generator is to be trained at all.
     """
 
     def __call__(self, batch: "Distillation") -> "dict[str, torch.Tensor]":

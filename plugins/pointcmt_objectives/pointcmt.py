@@ -15,8 +15,6 @@ from pointcmt_cli.api import Distillation, earth_movers_distance, unit_box
 class Balanced(nn.Module):
     """Means over the batch, a target without gradient, weights that ramp up over `warm_up` of the training."""
 
-    needs_teacher = True
-
     def __init__(
         self, feature_weight: float, classifier_weight: float, warm_up: float, smoothing: float
     ) -> None:
@@ -45,8 +43,6 @@ class Balanced(nn.Module):
 class Reference(nn.Module):
     """The reference code: sums over the batch, a target with gradient, its own smoothing and its own box."""
 
-    needs_teacher = True
-
     def __init__(self, feature_weight: float, classifier_weight: float, smoothing: float) -> None:
         super().__init__()
         self.feature_weight = feature_weight
@@ -58,7 +54,6 @@ class Reference(nn.Module):
         """The three terms of train_pointcmt.py."""
         terms = {"cross_entropy": self.smoothed(batch.student_logits, batch.labels)}
         if self.classifier_weight:
-            assert batch.teacher_features is not None
             target = batch.head(batch.teacher_features).softmax(dim=1)
             divergence = functional.kl_div(
                 batch.student_logits.log_softmax(dim=1), target, reduction="sum"
@@ -80,11 +75,8 @@ class Reference(nn.Module):
 
 def classifier_enhancement(batch: Distillation) -> Tensor:
     """KL from the student's prediction to what its own head makes of the teacher's features; mean over the batch."""
-    assert batch.teacher_features is not None
     target = batch.head(batch.teacher_features).detach().softmax(dim=1)
-    return functional.kl_div(
-        batch.student_logits.log_softmax(dim=1), target, reduction="batchmean"
-    )
+    return functional.kl_div(batch.student_logits.log_softmax(dim=1), target, reduction="batchmean")
 
 
 def feature_enhancement(batch: Distillation) -> Tensor:
@@ -96,7 +88,6 @@ def feature_enhancement(batch: Distillation) -> Tensor:
 def clouds(batch: Distillation) -> tuple[Tensor, Tensor]:
     """Generated clouds (B, N, 3) of the student's and of the teacher's features."""
     assert batch.generator is not None
-    assert batch.teacher_features is not None
     return batch.generator(batch.student_features), batch.generator(batch.teacher_features)
 
 
@@ -118,10 +109,7 @@ def pointcmt(
     smoothing: float = 0.2,
 ) -> nn.Module:
     """Weights >= 0, either may be 0; None: the recipe's own (reference: 30 and 0.3; balanced: 1 and 1)."""
-    if recipe == "reference":
-        weights = (30.0, 0.3)
-    else:
-        weights = (1.0, 1.0)
+    weights = (30.0, 0.3) if recipe == "reference" else (1.0, 1.0)
     feature = weights[0] if feature_weight is None else feature_weight
     classifier = weights[1] if classifier_weight is None else classifier_weight
     if recipe == "reference":

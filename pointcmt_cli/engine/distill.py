@@ -207,7 +207,9 @@ def forward(
         teacher_features=data.teacher_features[rows],
         teacher_logits=data.teacher_logits[rows],
         oof_logits=data.oof_logits[rows],
-        encoder_features=data.encoder_features[rows],
+        rows=rows,
+        bank_features=data.encoder_features,
+        bank_labels=data.labels,
         generator=generator,
     )
 

@@ -20,13 +20,17 @@ class Distillation:
     """The student's head, (B, D) -> (B, K); gradients reach it."""
     progress: float
     """Share of the training done, in [0, 1]: for warm-up."""
-    teacher_features: Tensor | None = None
-    """(B, D) of the same shapes, computed once from their views; None when no teacher was asked for."""
-    teacher_logits: Tensor | None = None
+    rows: Tensor
+    """(B,) int64, where in the train split these shapes stand."""
+    bank_features: Tensor
+    """(S, E) of all S train shapes: the teacher's image network before its neck."""
+    bank_labels: Tensor
+    """(S,) int64 of all train shapes."""
+    teacher_features: Tensor
+    """(B, D) of the same shapes, computed once from their views."""
+    teacher_logits: Tensor
     """(B, K) of the teacher on the same shapes."""
-    oof_logits: Tensor | None = None
+    oof_logits: Tensor
     """(B, K) of teachers that were not trained on these shapes (out of fold)."""
-    encoder_features: Tensor | None = None
-    """(B, E) of the teacher's image network before its neck."""
     generator: Callable[[Tensor], Tensor] | None = None
     """CMPG, frozen, in eval mode: features (B, D) -> clouds (B, 1024, 3)."""

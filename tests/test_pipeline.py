@@ -1,0 +1,133 @@
+"""The five commands as a user types them, in one folder; and a kill -9 in each, then the same line again."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from pointcmt_cli.data.demo_shapes import write_demo_meshes
+
+SMALL_TEACHER = ["--teacher", "mvcnn", "--epochs", "3"]
+SMALL_STUDENT = [
+    "--student",
+    "pointnet",
+    "--epochs",
+    "2",
+    "--points",
+    "128",
+    "--generator-epochs",
+    "2",
+]
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+def command(*words: str) -> list[str]:
+    return [sys.executable, "-m", "pointcmt_cli", *words]
+
+
+def pointcmt(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        command(*words), cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"pointcmt {' '.join(words)}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+@pytest.fixture(scope="module")
+def meshes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("shapes") / "meshes"
+    write_demo_meshes(folder, 4, 2, seed=1)
+    return folder
+
+
+LINES = [
+    ["render", "MESHES", "--rig", "orthogonal6", "--image-size", "48", "--points", "256"],
+    ["train-teacher", *SMALL_TEACHER],
+    ["distill", *SMALL_STUDENT],
+]
+OUTPUTS = ["views.h5", "teacher.pt", "pointnet.pt"]
+
+
+def lines(meshes: Path) -> list[list[str]]:
+    return [[str(meshes) if word == "MESHES" else word for word in line] for line in LINES]
+
+
+@pytest.fixture(scope="module")
+def finished(meshes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the first three commands have run."""
+    folder = tmp_path_factory.mktemp("work")
+    for line in lines(meshes):
+        pointcmt(folder, *line)
+    return folder
+
+
+@pytest.mark.slow
+def test_five_commands_in_one_folder(finished: Path, meshes: Path) -> None:
+    for name in ("views.h5", "teacher.pt", "features.h5", "generator.pt", "pointnet.pt"):
+        assert (finished / name).is_file(), name
+    found = json.loads(pointcmt(finished, "evaluate", "pointnet.pt", "--json").stdout)
+    values = torch.load(finished / "pointnet.pt", weights_only=True)
+    assert found["scores"]["test"]["single"]["oa"] == pytest.approx(values["metrics"]["test"]["oa"])
+    pointcmt(finished, "export", "pointnet.pt", "--format", "onnx")
+    pointcmt(finished, "export", "pointnet.pt", "--format", "pt2")
+    assert (finished / "pointnet.onnx").is_file()
+    assert (finished / "pointnet.pt2").is_file()
+    file = next(meshes.glob("mug/test/*.off"))
+    answer = json.loads(pointcmt(finished, "predict", "pointnet.pt", str(file), "--json").stdout)
+    assert "mug" in json.dumps(answer)
+
+
+@pytest.mark.slow
+def test_the_plain_student_stands_beside_the_distilled_one(finished: Path) -> None:
+    pointcmt(finished, "distill", *SMALL_STUDENT, "--objective", "none")
+    assert (finished / "pointnet-none.pt").is_file()
+
+
+def states(folder: Path) -> int:
+    """How much a stage has left behind so far, finished or not."""
+    return sum(1 for path in folder.rglob("*") if path.is_file() and ".lock" not in path.name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", [0, 1, 2], ids=[line[0] for line in LINES])
+def test_kill_9_then_the_same_line_again(
+    finished: Path, meshes: Path, tmp_path: Path, stage: int
+) -> None:
+    for line in lines(meshes)[:stage]:
+        pointcmt(tmp_path, *line)
+    before = states(tmp_path)
+    line = lines(meshes)[stage]
+    process = subprocess.Popen(
+        command(*line),
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 120
+    while states(tmp_path) <= before and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    pointcmt(tmp_path, *line)
+    assert same(finished / OUTPUTS[stage], tmp_path / OUTPUTS[stage])
+
+
+def same(left: Path, right: Path) -> bool:
+    if left.suffix == ".h5":
+        with h5py.File(left) as one, h5py.File(right) as two:
+            return set(one) == set(two) and all(
+                np.array_equal(one[key][()], two[key][()]) for key in one
+            )
+    weights = [torch.load(path, weights_only=True)["state_dict"] for path in (left, right)]
+    return weights[0].keys() == weights[1].keys() and all(
+        torch.equal(weights[0][key], weights[1][key]) for key in weights[0]
+    )
