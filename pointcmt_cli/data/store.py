@@ -155,9 +155,9 @@ def read_index(path: Path) -> ViewsIndex:
         return ViewsIndex(names, labels, splits, hashes, _attributes(file))
 
 
-def read_shapes(path: Path) -> ShapeSet:
-    """The clouds of a views.h5 or features.h5."""
-    with _open(path, VIEWS_FORMAT, FEATURES_FORMAT) as file:
+def read_shapes(path: Path, formats: Sequence[str] = (VIEWS_FORMAT, FEATURES_FORMAT)) -> ShapeSet:
+    """The clouds of a views.h5 or features.h5, or of one of them only."""
+    with _open(path, *formats) as file:
         return _shapes(file)
 
 

@@ -25,7 +25,14 @@ from torch import nn
 
 from pointcmt_cli.config import TeacherConfig
 from pointcmt_cli.data.files import digest
-from pointcmt_cli.data.store import Features, ShapeSet, read_attributes, read_shapes, write_features
+from pointcmt_cli.data.store import (
+    VIEWS_FORMAT,
+    Features,
+    ShapeSet,
+    read_attributes,
+    read_shapes,
+    write_features,
+)
 from pointcmt_cli.engine import checkpoint, loop
 from pointcmt_cli.engine.metrics import scores
 from pointcmt_cli.engine.teacher_choice import choose, files, options_of, relevant, resolve, run_key
@@ -42,7 +49,7 @@ def train_teacher(config: TeacherConfig) -> Records:
     views_file, out, features_file = files(config)
     if config.tensorboard:
         loop.log_tensorboard(out, [])  # says now, not at the end, that the extra is missing
-    shapes = read_shapes(views_file)
+    shapes = read_shapes(views_file, [VIEWS_FORMAT])
     if len(shapes.rows("train")) < 2:
         raise DataError(f"{views_file}: a teacher needs 2 train shapes or more")
     device = loop.choose_device(config.device)
