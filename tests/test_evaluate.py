@@ -253,9 +253,10 @@ def test_the_tables_label_what_was_computed_and_what_was_recorded(
         "most often taken for",
         "test split",
         "held-out split",
-        "recorded: held-out, epoch 7 (kept)",
-        "recorded: held-out, last epoch",
-        "recorded: test, when training ended",
+        "Recorded in the checkpoint when it was trained",
+        "held-out split, epoch 7 (kept)",
+        "held-out split, last epoch",
+        "test split, scored once",
         "45.0 %",
         "OBJ_BG",
     ):

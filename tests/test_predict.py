@@ -119,6 +119,8 @@ def test_what_cannot_predict_is_refused(tmp_path: Path) -> None:
         run(tmp_path, file, name="teacher.pt")
     with pytest.raises(UsageError, match=r"runs code that a \.pt2 file brings along"):
         run(tmp_path, file, name="tiny.pt2")
+    with pytest.raises(UsageError, match=r"tiny\.onnx is run on the CPU; give the \.pt instead"):
+        list(predict(PredictConfig(Path("tiny.onnx"), (file,), work=tmp_path, device="cuda")))
     (tmp_path / "bad.onnx").write_bytes(b"nothing")
     with pytest.raises(DataError, match=r"bad\.onnx cannot be read as ONNX"):
         run(tmp_path, file, name="bad.onnx")

@@ -88,13 +88,13 @@ def _summary(result: dict[str, Any]) -> None:
         for key in SPLITS
         if (found := result["scores"].get(key))
     ]
-    for label, found in _recorded(result["recorded"]):
-        rows.append([label, found.get("count", ""), *_pair(found), *(["", ""] if voted else [])])
     variant = f", {result['variant']}" if result["variant"] else ""
     inputs = f"{result['points']} points" if result["points"] else "views"
     columns = ["", "shapes", "OA", "mAcc"]
+    if recorded := _recorded(result["recorded"]):
+        console.table("Recorded in the checkpoint when it was trained", columns, recorded)
     if voted:
-        columns += [f"OA, {result['votes']} votes", f"mAcc, {result['votes']} votes"]
+        columns = [*columns, f"OA, {result['votes']} votes", f"mAcc, {result['votes']} votes"]
     console.table(
         f"{result['checkpoint']}: {result['name']} on {result['data']}{variant}, {inputs}",
         columns,
@@ -102,16 +102,16 @@ def _summary(result: dict[str, Any]) -> None:
     )
 
 
-def _recorded(metrics: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """What the checkpoint says of itself, labelled apart from what was computed now."""
+def _recorded(metrics: dict[str, Any]) -> list[list[Any]]:
+    """What the checkpoint says of itself, apart from what was computed now."""
     labels = {
-        "held_out": f"recorded: held-out, epoch {metrics.get('selected_epoch', '?')} (kept)",
-        "last_epoch": "recorded: held-out, last epoch",
-        "test": "recorded: test, when training ended",
+        "held_out": f"held-out split, epoch {metrics.get('selected_epoch', '?')} (kept)",
+        "last_epoch": "held-out split, last epoch",
+        "test": "test split, scored once",
     }
     pairs = [(text, metrics.get(key)) for key, text in labels.items()]
     return [
-        (text, found)
+        [text, found.get("count", ""), *_pair(found)]
         for text, found in pairs
         if isinstance(found, dict) and found.get("oa") is not None
     ]

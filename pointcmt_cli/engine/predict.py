@@ -69,6 +69,8 @@ def open_predictor(config: PredictConfig) -> Predictor:
             f"{path}: torch runs code that a .pt2 file brings along; predict takes the .pt or the .onnx"
         )
     if path.suffix == ".onnx":
+        if config.device == "cuda":
+            raise UsageError(f"--device cuda: {path} is run on the CPU; give the .pt instead")
         return _onnx_predictor(find(path, config.work))
     trained = open_trained(path, config.work, "backbones")
     device = loop.choose_device(config.device)
