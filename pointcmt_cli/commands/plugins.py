@@ -75,6 +75,12 @@ def check(
     except AssertionError as error:
         reason = " ".join(str(error).split()) or "an assertion failed"
         raise PluginError(f"{kind} '{name}' breaks its contract: {reason}") from error
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise PluginError(
+            f"{kind} '{name}' fails when it is used: {reason} (with traceback: "
+            f"python -c \"from pointcmt_cli.testing import check_{kind} as c; c('{name}')\")"
+        ) from error
     console.line(f"{kind} '{name}' keeps its contract ({plugin.origin})")
 
 
