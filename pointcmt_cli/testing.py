@@ -263,7 +263,8 @@ def _clouds(batch: int, number: int) -> Tensor:
     """Balls of random points, the later ones flatter; (B, N, 3) in the unit sphere."""
     points = torch.randn(batch, number, 3)
     points = points / points.norm(dim=-1, keepdim=True).clamp_min(1)
-    return points * torch.linspace(1, 0.2, batch)[:, None, None] ** torch.tensor([0.0, 1.0, 2.0])
+    flat = torch.linspace(1, 0.2, batch)[:, None, None] ** torch.tensor([0.0, 1.0, 2.0])
+    return points * flat
 
 
 def _box() -> Shape:

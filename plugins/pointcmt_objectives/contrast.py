@@ -58,7 +58,8 @@ class Contrast(nn.Module):
         target = self.class_share * same / same.sum(dim=1, keepdim=True)
         own = functional.one_hot(batch.rows, len(self.bank))
         target = target + (1 - self.class_share) * own
-        return -(target * scores).sum(dim=1).mean()
+        loss: Tensor = -(target * scores).sum(dim=1).mean()
+        return loss
 
 
 def whiten(features: Tensor, count: int) -> Tensor:
@@ -67,7 +68,8 @@ def whiten(features: Tensor, count: int) -> Tensor:
     scaled = (features - features.mean(dim=0)) / (spread + 0.1 * spread.mean())
     left, strengths, _ = torch.linalg.svd(scaled.double(), full_matrices=False)
     kept = min(count, int((strengths > 1e-6 * strengths[0]).sum()))
-    return (left[:, :kept] * len(features) ** 0.5).to(features.dtype)
+    white: Tensor = (left[:, :kept] * len(features) ** 0.5).to(features.dtype)
+    return white
 
 
 def contrast(

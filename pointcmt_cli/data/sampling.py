@@ -18,7 +18,7 @@ def sample_points(shape: Shape, count: int) -> NDArray[np.float32]:
     """Draw points (count, 3): mean 0, the farthest at distance 1 (the field's `pc_normalize`).
 
     Meshes: uniformly by area. Clouds: a random subset of their points, or, where they have fewer, all of them once
-    and then random repeats.
+    and then random repeats. Always in random order, so that the first few are a fair cloud too.
     """
     generator = _generator(shape.name)
     if shape.faces is None:
@@ -71,11 +71,8 @@ def _from_mesh(
 
 def _from_cloud(vertices: NDArray[np.float32], count: int, generator: np.random.Generator) -> Array:
     available = len(vertices)
-    if available == count:
-        chosen = np.arange(count)
-    elif available > count:
-        chosen = np.argsort(generator.random(available), kind="stable")[:count]
-    else:
+    chosen = np.argsort(generator.random(available), kind="stable")[:count]
+    if available < count:
         repeats = (generator.random(count - available) * available).astype(np.int64)
-        chosen = np.concatenate([np.arange(available), repeats])
+        chosen = np.concatenate([chosen, repeats])
     return vertices[chosen].astype(np.float64)

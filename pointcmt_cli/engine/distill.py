@@ -141,7 +141,7 @@ class Resident:
         """Row numbers (B,) and augmented points (B, N, 3); numbers depend on seed and epoch alone."""
         numbers = loop.stream(config.seed, "batches", epoch)
         order = torch.randperm(len(self.labels), generator=numbers)
-        for rows in order.split(config.batch_size):
+        for rows in torch.split(order, config.batch_size):
             if len(rows) > 1:  # batch norm needs two
                 rows = rows.to(self.labels.device)
                 yield rows, augment(self.points[rows], config.points, numbers)
@@ -176,7 +176,7 @@ def train_epoch(
             loss = torch.stack(list(terms.values())).sum()
             loop.guard(loss, "distill", epoch, step)
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             terms = {**terms, "loss": loss, "train_accuracy": accuracy(batch)}
             for name, value in terms.items():

@@ -55,7 +55,7 @@ def train_generator(
         generator.train()
         numbers = loop.stream(config.seed, "generator", epoch)
         order = train[torch.randperm(len(train), generator=numbers).to(device)]
-        batches = [rows for rows in order.split(config.batch_size) if len(rows) > 1]
+        batches = [rows for rows in torch.split(order, config.batch_size) if len(rows) > 1]
         total = 0.0
         with loop.seeded(config.seed, "generator epoch", epoch):
             for step, rows in enumerate(batches):
@@ -63,7 +63,7 @@ def train_generator(
                 loss = generator_loss(generator(inputs[rows]), target)
                 total += loop.guard(loss, "generator", epoch, step) / len(batches)
                 optimizer.zero_grad(set_to_none=True)
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
         history.append({"epoch": epoch + 1, "loss": total})
         resume.save(generator, optimizer, epoch + 1, history)
