@@ -188,8 +188,12 @@ def test_only_what_changed_is_drawn_and_the_file_is_as_if_made_at_once(meshes: P
     write_mesh(meshes / "chair/train/chair_0001.off", 999)
     write_mesh(meshes / "bed/train/bed_0000.off", 998)  # every label moves by one
     (meshes / "lamp/train/lamp_0000.off").unlink()
-    result = run(config(meshes))
-    assert (result["drawn"], result["kept"]) == (2, 10)
+    *records, last = render(config(meshes))
+    assert isinstance(last, Result)
+    assert (last.values["drawn"], last.values["kept"]) == (2, 10)
+    assert "10 shapes are drawn already, 2 to go" in notes(records)
+    out = meshes.parent / "views.h5"
+    assert f"1 shapes of {out} are no longer in {meshes}: they go" in notes(records)
     run(config(meshes, out=meshes.parent / "fresh.h5"))
     fresh = (meshes.parent / "fresh.h5").read_bytes()
     assert (meshes.parent / "views.h5").read_bytes() == fresh
@@ -278,12 +282,13 @@ def test_strict_stops_and_keeps_what_is_drawn(meshes: Path) -> None:
     assert (result["drawn"], result["kept"]) == (0, 11)
 
 
-def test_a_renderer_that_breaks_its_contract_ends_the_run(meshes: Path) -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_renderer_that_breaks_its_contract_ends_the_run(meshes: Path, workers: int) -> None:
     message = (
         r"'toy_renderers:wrong' breaks its contract: .*\(12, 32, 32\) uint8, got \(12, 3\) float32"
     )
     with pytest.raises(PluginError, match=message):
-        run(config(meshes, renderer="toy_renderers:wrong"))
+        run(config(meshes, renderer="toy_renderers:wrong", workers=workers))
 
 
 def test_unknown_names_fail_before_anything_is_drawn(meshes: Path) -> None:
@@ -374,10 +379,9 @@ def test_a_killed_run_goes_on_to_the_same_file(tmp_path: Path, force: bool) -> N
         run(config(meshes, **slow))
     typed = command(meshes, "--workers", "2", renderer="toy_renderers:slow")
     typed += ["--option", f"log={tmp_path / 'log'}", *(["--force"] if force else [])]
-    process = subprocess.Popen(typed, env=environment(), stderr=subprocess.DEVNULL)
-    wait_for_shapes(tmp_path, 5, process)
-    process.kill()
-    process.wait()
+    with subprocess.Popen(typed, env=environment(), stderr=subprocess.DEVNULL) as process:
+        wait_for_shapes(tmp_path, 5, process)
+        process.kill()
     assert (tmp_path / "views.h5").exists() == force
     workers = [int(path.name) for path in (tmp_path / "log").iterdir()]
     assert len(workers) >= 2
@@ -394,16 +398,16 @@ def test_ctrl_c_says_how_to_go_on_and_leaves_nobody_behind(tmp_path: Path) -> No
     meshes = write_meshes(tmp_path / "meshes", 12)
     (tmp_path / "log").mkdir()
     typed = command(meshes, "--workers", "2", renderer="toy_renderers:slow")
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [*typed, "--option", f"log={tmp_path / 'log'}"],
         env=environment(),
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-    )
-    wait_for_shapes(tmp_path, 3, process)
-    os.killpg(process.pid, signal.SIGINT)
-    errors = process.communicate(timeout=30)[1]
+    ) as process:
+        wait_for_shapes(tmp_path, 3, process)
+        os.killpg(process.pid, signal.SIGINT)
+        errors = process.communicate(timeout=30)[1]
     assert process.returncode == 130
     assert "interrupted; the same command goes on where it stopped" in errors
     assert "Traceback" not in errors
@@ -454,7 +458,7 @@ def test_the_command_ends_in_a_summary(meshes: Path) -> None:
         text=True,
     )
     assert process.returncode == 0
-    assert "1 shapes left out:\n  chair/chair_0000: " in process.stdout
+    assert "left out: 1\n  chair/chair_0000: " in process.stdout
     assert "12 views a shape, " in process.stdout
     assert "11 drawn, 0 kept" in process.stdout
     assert f"next: pointcmt train-teacher --work {meshes.parent}" in process.stdout

@@ -185,7 +185,7 @@ def _show(result: dict[str, Any], work: Path) -> None:
         ],
     )
     if left_out:
-        console.line(f"{len(left_out)} shapes left out:")
+        console.line(f"left out: {len(left_out)}")
         for each in left_out:
             console.line(f"  {each['name']}: {each['reason']}")
     console.line(

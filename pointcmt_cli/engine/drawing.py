@@ -4,7 +4,6 @@ Worker processes are spawned by joblib's loky and import no torch. One that dies
 library) takes the others with it; the shapes that were in flight are then tried again, each alone.
 """
 
-import contextlib
 import functools
 import hashlib
 import json
@@ -15,7 +14,9 @@ import time
 import zlib
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -90,13 +91,14 @@ def draw(job: Job, item: Item) -> Drawn:
     """Read, sample, draw and compress one shape into its shard."""
     _settle(job.parent)
     job.shards.begin(item.name)
+    renderer = _renderer(job.renderer, job.options)
     try:
         shape, source_hash = reading.read(item)
         points = np.ascontiguousarray(sampling.sample_points(shape, job.points), np.float32)
     except PointCMTError as error:
         return Drawn(item, str(error))
     try:
-        images = _renderer(job.renderer, job.options)(shape, job.cameras)
+        images = renderer(shape, job.cameras)
     except Exception as error:  # a stranger's code on one odd shape: the others still count
         return Drawn(item, _reason(job, item, error))
     _check(job, images)
@@ -114,14 +116,23 @@ def draw(job: Job, item: Item) -> Drawn:
     return Drawn(item)
 
 
-def _spawned(job: Job, items: Sequence[Item], workers: int) -> Iterator[Drawn]:
-    """Every item in worker processes, one thread each."""
+def _spawned(job: Job, items: Sequence[Item], workers: int) -> Generator[Drawn]:
+    """Every item in worker processes, one thread each; however it ends, the shapes in flight are finished first."""
     with parallel_config("loky", inner_max_num_threads=1, idle_worker_timeout=IDLE):
         pool = Parallel(
-            n_jobs=workers, batch_size=1, pre_dispatch="3*n_jobs", return_as="generator_unordered"
+            n_jobs=workers, batch_size=1, pre_dispatch="2*n_jobs", return_as="generator_unordered"
         )
-    with contextlib.closing(pool(delayed(draw)(job, item) for item in items)) as results:
-        yield from results
+    with _patient() as stop:
+        tasks = (delayed(draw)(job, item) for item in takewhile(lambda _: not stop.is_set(), items))
+        with _handling_interrupts(signal.SIG_IGN):
+            results = pool(tasks)
+        try:
+            for drawn in results:  # noqa: UP028 (`yield from` would have joblib kill its workers)
+                yield drawn
+        finally:
+            stop.set()
+            for _ in results:
+                pass
 
 
 def _alone(job: Job, item: Item) -> Drawn:
@@ -132,6 +143,39 @@ def _alone(job: Job, item: Item) -> Drawn:
     except BrokenProcessPool:
         job.shards.last_begun()
         return Drawn(item, f"{item.path}: its worker process died twice (out of memory?)")
+
+
+@contextmanager
+def _patient() -> Iterator[threading.Event]:
+    """The first Ctrl-C in the block sets the event, and interrupts at the block's end: joblib would kill its workers
+    and stumble over its own threads. A second one interrupts at once.
+    """
+    stop = threading.Event()
+    heard: list[bool] = []
+
+    def hear(*_: object) -> None:
+        if heard:
+            raise KeyboardInterrupt
+        heard.append(True)
+        stop.set()
+
+    with _handling_interrupts(hear):
+        yield stop
+    if heard:
+        raise KeyboardInterrupt
+
+
+@contextmanager
+def _handling_interrupts(handler: Any) -> Iterator[None]:
+    """Another answer to Ctrl-C. Processes started while it is ignored never hear it, not even while they import."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @functools.cache

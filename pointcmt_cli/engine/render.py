@@ -9,7 +9,8 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from joblib import cpu_count
@@ -47,10 +48,9 @@ def render(config: RenderConfig) -> Records:
         old = reuse.read(out, settings, config.force)
         kept = reuse.unchanged(source.items, old, shards)
         missing = [item for item in source.items if item.name not in kept]
+        yield from _what_to_do(out, source, old, kept)
         failures: list[Drawn] = []
         if missing:
-            if kept:
-                yield Note(f"{len(kept)} shapes are drawn already, {len(missing)} to go")
             discovery.build("renderers", per_shape["renderer"], config.renderer_options)
             job = Job(
                 renderer=per_shape["renderer"],
@@ -85,23 +85,14 @@ def render(config: RenderConfig) -> Records:
     if config.preview:
         preview.contact_sheet(out, config.preview)
         yield Note(f"{config.preview} written")
-    labels = {
-        split: [item.label for item in items if item.split == split]
-        for split in ("train", "val", "test")
-    }
     yield Result(
         {
             "path": str(out),
             "digest": str(store.read_attributes(out)["digest"]),
-            "layout": source.layout,
-            "variant": source.variant,
-            "kind": source.kind,
-            "classes": source.classes,
-            "counts": {split: len(found) for split, found in labels.items()},
-            "classes_in": {split: len(set(found)) for split, found in labels.items()},
+            **_described(source, items),
+            "views": cameras.views,
             "drawn": len(missing) - len(failures),
             "kept": len(kept),
-            "views": cameras.views,
             "failures": [
                 {"name": each.item.name, "file": str(each.item.path), "reason": each.reason}
                 for each in failures
@@ -117,6 +108,17 @@ def _recognised(source: Source) -> Records:
     yield Note(f"classes: {', '.join(source.classes)}")
     for note in source.notes:
         yield Note(note, warning=True)
+
+
+def _what_to_do(
+    out: Path, source: Source, old: store.ViewsIndex | None, kept: Mapping[str, int]
+) -> Records:
+    """Where a run goes on, or a file is changed: how much of it."""
+    if kept and len(kept) < len(source.items):
+        yield Note(f"{len(kept)} shapes are drawn already, {len(source.items) - len(kept)} to go")
+    gone = set(old.names if old else []) - {item.name for item in source.items}
+    if gone:
+        yield Note(f"{len(gone)} shapes of {out} are no longer in {source.root}: they go", True)
 
 
 def _source_settings(config: RenderConfig, source: Source) -> dict[str, Any]:
@@ -188,3 +190,19 @@ def _empty_classes(source: Source, items: Sequence[Item]) -> Records:
     for label, name in enumerate(source.classes):
         if label not in present:
             yield Note(f"class '{name}' has no shapes; it stays in the list of classes", True)
+
+
+def _described(source: Source, items: Sequence[Item]) -> dict[str, Any]:
+    """What is in the file, counted by split."""
+    labels = {
+        split: [item.label for item in items if item.split == split]
+        for split in ("train", "val", "test")
+    }
+    return {
+        "layout": source.layout,
+        "variant": source.variant,
+        "kind": source.kind,
+        "classes": source.classes,
+        "counts": {split: len(found) for split, found in labels.items()},
+        "classes_in": {split: len(set(found)) for split, found in labels.items()},
+    }
