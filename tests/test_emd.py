@@ -1,0 +1,123 @@
+"""Earth mover's distance: against scipy's exact assignment, closed forms, and the laws a distance keeps."""
+
+import pytest
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from pointcmt_cli.api import earth_movers_distance
+from pointcmt_cli.errors import PointCMTError
+from pointcmt_cli.ops.emd import match
+
+
+def exact(x: Tensor, y: Tensor) -> Tensor:
+    """(B,) in float64."""
+    means = []
+    for a, b in zip(x.double(), y.double(), strict=True):
+        cost = torch.cdist(a, b).numpy()
+        means.append(cost[linear_sum_assignment(cost)].mean())
+    return torch.tensor(means)
+
+
+def ball(number: int, seed: int) -> Tensor:
+    points = torch.randn(2, number, 3, generator=torch.Generator().manual_seed(seed))
+    return points / points.norm(dim=-1, keepdim=True)
+
+
+def box(number: int, seed: int) -> Tensor:
+    return torch.rand(2, number, 3, generator=torch.Generator().manual_seed(seed)) - 0.5
+
+
+PAIRS = {
+    "near": lambda n: (ball(n, 0), ball(n, 1)),
+    "far": lambda n: (ball(n, 0), box(n, 1) * torch.tensor([2.0, 0.2, 0.5])),
+    "apart": lambda n: (ball(n, 0), box(n, 1) + 5),
+    "random": lambda n: (box(n, 0), box(n, 1)),
+    "tiny": lambda n: (1e-4 * ball(n, 0), 1e-4 * ball(n, 1)),
+    "huge": lambda n: (1e4 * ball(n, 0), 1e4 * ball(n, 1)),
+}
+
+
+@pytest.mark.parametrize("kind", list(PAIRS))
+def test_within_a_five_hundredth_of_the_exact_cost(kind: str) -> None:
+    x, y = PAIRS[kind](1024)
+    ratio = earth_movers_distance(x, y).double() / exact(x, y)
+    assert (ratio >= 1 - 1e-5).all()
+    assert (ratio <= 1.002).all(), ratio
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 17, 100, 257])
+def test_any_size_gives_a_bijection(number: int) -> None:
+    x, y = PAIRS["random"](number)
+    partners = match(x, y)
+    assert partners.sort(dim=1).values.equal(torch.arange(number).expand(2, -1))
+    torch.testing.assert_close(
+        earth_movers_distance(x, y).double(), exact(x, y), rtol=5e-3, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("kind", ["all equal", "two places", "grid"])
+def test_clouds_with_many_equal_distances(kind: str) -> None:
+    axis = torch.linspace(0, 1, 4)
+    x = {
+        "all equal": torch.ones(1, 40, 3),
+        "two places": torch.ones(1, 40, 3) * (torch.arange(40) % 2)[None, :, None],
+        "grid": torch.cartesian_prod(axis, axis, axis)[None],
+    }[kind]
+    y = x.flip(1)
+    partners = match(x, y)
+    assert partners.sort(dim=1).values.equal(torch.arange(x.shape[1])[None])
+    torch.testing.assert_close(earth_movers_distance(x, y), torch.zeros(1), rtol=0, atol=1e-3)
+
+
+def test_closed_forms() -> None:
+    x = ball(64, 0)
+    torch.testing.assert_close(earth_movers_distance(x, x), torch.zeros(2))
+    shift = torch.tensor([0.003, 0.004, 0.0])
+    torch.testing.assert_close(
+        earth_movers_distance(x, x + shift), torch.full((2,), 0.005), rtol=1e-3, atol=0
+    )
+    line = torch.arange(6.0)[None, :, None] * torch.tensor([1.0, 0, 0])
+    moved = line.flip(1) + torch.tensor([10.0, 0, 0])
+    torch.testing.assert_close(earth_movers_distance(line, moved), torch.tensor([10.0]))
+
+
+def test_order_and_sides_do_not_matter() -> None:
+    x, y = PAIRS["far"](200)
+    distance = earth_movers_distance(x, y)
+    shuffled = y[:, torch.randperm(200, generator=torch.Generator().manual_seed(0))]
+    torch.testing.assert_close(earth_movers_distance(x, shuffled), distance, rtol=2e-3, atol=0)
+    torch.testing.assert_close(earth_movers_distance(y, x), distance, rtol=2e-3, atol=0)
+
+
+def test_gradient() -> None:
+    x = torch.rand(2, 12, 3, dtype=torch.float64, requires_grad=True)
+    y = torch.rand(2, 12, 3, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(earth_movers_distance, (x, y))
+
+
+def test_gradient_of_float32_is_the_unit_vector_to_the_partner_and_0_where_they_meet() -> None:
+    x = torch.tensor([[[0.0, 0, 0], [1, 0, 0]]], requires_grad=True)
+    y = torch.tensor([[[1.0, 0, 0], [0, 0, 2]]], requires_grad=True)
+    earth_movers_distance(x, y).sum().backward()
+    assert x.grad is not None
+    assert y.grad is not None
+    assert x.grad.tolist() == [[[0, 0, -0.5], [0, 0, 0]]]
+    assert y.grad.tolist() == [[[0, 0, 0], [0, 0, 0.5]]]
+
+
+def test_half_precision_is_matched_in_float32() -> None:
+    x, y = PAIRS["random"](64)
+    found = earth_movers_distance(x.bfloat16(), y.bfloat16())
+    torch.testing.assert_close(found.float(), earth_movers_distance(x, y), rtol=0.05, atol=0)
+
+
+def test_bad_input_is_refused_in_one_line() -> None:
+    good = torch.zeros(1, 4, 3)
+    with pytest.raises(
+        PointCMTError, match=r"two clouds \(B, N, 3\) of one size, got \(1, 4, 3\) and \(1, 5, 3\)"
+    ):
+        earth_movers_distance(good, torch.zeros(1, 5, 3))
+    for value in (torch.nan, torch.inf):
+        with pytest.raises(PointCMTError, match="a cloud holds NaN or infinity"):
+            earth_movers_distance(good, torch.full((1, 4, 3), value))
