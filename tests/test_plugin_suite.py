@@ -1,7 +1,12 @@
 """One suite over every installed plug-in of every group, first-party or not; and the suite's own eyesight."""
 
 import itertools
+import os
+import subprocess
+import sys
+import tomllib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -170,3 +175,35 @@ def test_a_bad_renderer_is_told_what_is_wrong(change: Callable[[Any], Any], text
     testing.check_renderer(draw(lambda images: images))
     with pytest.raises(AssertionError, match=text):
         testing.check_renderer(draw(change))
+
+
+def test_the_example_distribution_passes_its_own_tests_once_installed(tmp_path: Path) -> None:
+    """What an installer writes for it, then its tests in a fresh process; it shares nothing with this repository."""
+    folder = Path(__file__).resolve().parent.parent / "examples" / "third_party_backbone"
+    project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+    name, version = project["name"].replace("-", "_"), project["version"]
+    site = tmp_path / "site"
+    information = site / f"{name}-{version}.dist-info"
+    information.mkdir(parents=True)
+    (information / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {version}\n"
+    )
+    points = project["entry-points"]["pointcmt.backbones"].items()
+    lines = ["[pointcmt.backbones]", *(f"{key} = {value}" for key, value in points)]
+    (information / "entry_points.txt").write_text("\n".join(lines) + "\n")
+    (site / f"{name}.py").write_text((folder / f"{name}.py").read_text())
+    tests = tmp_path / "tests"
+    tests.mkdir()
+    for test in (folder / "tests").glob("*.py"):
+        (tests / test.name).write_text(test.read_text())
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-rs", str(tests)],
+        env={**os.environ, "PYTHONPATH": str(site)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "3 passed" in done.stdout, done.stdout
+    assert "skipped" not in done.stdout, done.stdout
