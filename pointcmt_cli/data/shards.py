@@ -65,7 +65,7 @@ class Shards:
         values = {**asdict(row), "images": np.frombuffer(row.images, np.uint8)}
         path = self._path(row.name)
         with atomic(path, sync=False) as temporary, temporary.open("wb") as file:
-            np.savez(file, allow_pickle=False, settings=self.settings, **values)
+            np.savez(file, settings=self.settings, **values)
 
     def load(self, name: str) -> ViewsRow | None:
         """A finished shape; None: there is none of these settings, or its file is damaged."""
@@ -80,14 +80,18 @@ class Shards:
         return ViewsRow(**plain, points=values["points"], images=values["images"].tobytes())
 
     def begin(self, name: str) -> None:
-        """Say which shape this process works on now."""
-        with atomic(self.folder / f"{os.getpid()}.busy", sync=False) as temporary:
-            temporary.write_text(name)
+        """Say which shape this process works on now: the first line of its marker, written over the last one."""
+        marker = self.folder / f"{os.getpid()}.busy"
+        try:
+            with marker.open("r+" if marker.exists() else "w", encoding="utf-8") as file:
+                file.write(f"{name}\n")
+        except OSError as error:
+            raise DataError(f"cannot write {marker}: {error.strerror}; make room") from error
 
     def last_begun(self) -> list[str]:
         """The last shape of every process so far, finished or not; asking forgets them."""
         markers = list(self.folder.glob("*.busy"))
-        names = sorted(marker.read_text() for marker in markers)
+        names = sorted(marker.read_text("utf-8").split("\n")[0] for marker in markers)
         for marker in markers:
             marker.unlink()
         return names

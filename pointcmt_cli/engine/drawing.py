@@ -14,7 +14,7 @@ import time
 import zlib
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
@@ -61,6 +61,8 @@ class Drawn:
 
     item: Item
     reason: str | None = None
+    fatal: PointCMTError | None = None
+    """What no other shape would escape: a full disk, a broken renderer."""
 
 
 def draw_all(job: Job, items: Sequence[Item], workers: int) -> Generator[Drawn | Note]:
@@ -71,9 +73,10 @@ def draw_all(job: Job, items: Sequence[Item], workers: int) -> Generator[Drawn |
         return
     while waiting:
         try:
-            for drawn in _spawned(job, list(waiting.values()), workers):
-                del waiting[drawn.item.name]
-                yield drawn
+            with closing(_spawned(job, list(waiting.values()), workers)) as results:
+                for drawn in results:
+                    del waiting[drawn.item.name]
+                    yield drawn
         except BrokenProcessPool as error:
             suspects = [waiting[name] for name in job.shards.last_begun() if name in waiting]
             if not suspects:
@@ -88,8 +91,16 @@ def draw_all(job: Job, items: Sequence[Item], workers: int) -> Generator[Drawn |
 
 
 def draw(job: Job, item: Item) -> Drawn:
-    """Read, sample, draw and compress one shape into its shard."""
+    """One task; nothing is raised across processes."""
     _settle(job.parent)
+    try:
+        return _draw(job, item)
+    except PointCMTError as error:
+        return Drawn(item, fatal=error)
+
+
+def _draw(job: Job, item: Item) -> Drawn:
+    """Read, sample, draw and compress one shape into its shard."""
     job.shards.begin(item.name)
     renderer = _renderer(job.renderer, job.options)
     try:

@@ -162,6 +162,8 @@ def _draw(
             if isinstance(drawn, Note):
                 yield drawn
                 continue
+            if drawn.fatal:
+                raise drawn.fatal
             finished += 1
             if drawn.reason:
                 failures[drawn.item.name] = drawn
