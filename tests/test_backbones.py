@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pointcmt_cli import discovery
+from pointcmt_cli.errors import PointCMTError
 from pointcmt_cli.ops import pooled_mlp as module
 from pointcmt_cli.ops.pooled_mlp import pooled_mlp, straightforward
 
@@ -253,3 +254,30 @@ def test_backbones_import_only_the_public_door() -> None:
     discovery.load("backbones", "pointnet2")
     source = sys.modules["pointcmt_backbones.shared_mlp"].__dict__
     assert source["pooled_mlp"] is pooled_mlp
+
+
+def test_fewer_centres_cost_less_and_keep_the_parameters() -> None:
+    whole = discovery.build("backbones", "pointnet2")
+    fewer = discovery.build("backbones", "pointnet2", {"centres": "16,4"})
+    assert parameters(fewer) == parameters(whole)
+    assert [level.level.centres for level in fewer.levels] == [16, 4]
+    assert fewer(torch.randn(2, 40, 3)).shape == (2, 1024)
+    with pytest.raises(PointCMTError, match="centres: two numbers of at least 1, got"):
+        discovery.build("backbones", "pointnet2", {"centres": "16"})
+
+
+@pytest.mark.parametrize(("name", "options"), networks())
+def test_the_straightforward_path_trains_under_autocast(
+    name: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What CUDA does by default, here on the CPU."""
+    monkeypatch.setattr(module, "_fast", lambda first, norms: False)
+    torch.manual_seed(0)
+    network = discovery.build("backbones", name, options)
+    points = torch.rand(4, 64, 3) * 2 - 1
+    exact = network(points).detach()
+    with torch.autocast("cpu", torch.bfloat16):
+        features = network(points)
+    assert float((features.detach() - exact).norm() / exact.norm()) < 0.2
+    features.square().sum().backward()
+    assert all(bool(each.grad.isfinite().all()) for each in network.parameters())

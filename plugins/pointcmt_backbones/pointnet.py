@@ -47,9 +47,11 @@ class PointNet(nn.Module):
 
     def forward(self, points: Tensor) -> Tensor:
         """Points (B, N, 3) in the unit sphere -> features (B, 1024)."""
-        if self.point_transform is not None:
-            points = points @ self.point_transform(points)
-        rows = self.local(points)  # (B, N, 64)
+        matrix = None if self.point_transform is None else self.point_transform(points)
+        with torch.autocast(points.device.type, enabled=False):  # bfloat16 would round coordinates
+            if matrix is not None:
+                points = points @ matrix.to(points)
+            rows = self.local(points)  # (B, N, 64)
         if self.feature_transform is not None:
             rows = rows @ self.feature_transform(rows)
         return self.deep.pooled(rows)

@@ -6,14 +6,14 @@ B.1 of the paper's supplement, as in yanx27/Pointnet_Pointnet2_pytorch; coordina
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
 
 from pointcmt_backbones.shared_mlp import SharedMLP
-from pointcmt_cli.api import ball_query, farthest_points, gather
+from pointcmt_cli.api import PointCMTError, ball_query, farthest_points, gather
 
 
 @dataclass(frozen=True)
@@ -90,10 +90,19 @@ class PointNet2(nn.Module):
         return self.everything.pooled(torch.cat([points, features], dim=-1))
 
 
-def pointnet2(*, variant: Literal["ssg", "msg"] = "ssg", bias: bool = True) -> PointNet2:
+def pointnet2(
+    *,
+    variant: Literal["ssg", "msg"] = "ssg",
+    centres: tuple[int, int] = (512, 128),
+    bias: bool = True,
+) -> PointNet2:
     """PointNet++.
 
-    `variant`: one radius per level, or three (about five times the work). `bias`: of the layers before a batch norm,
-    as in yanx27's port; PointCMT's own code has none. It changes nothing that can be learnt.
+    `variant`: one radius per level, or three (about five times the work). `centres`: of the two levels; the work is
+    proportional to them, the parameters do not depend on them. `bias`: of the layers before a batch norm, as in yanx27's
+    port; PointCMT's own code has none. It changes nothing that can be learnt.
     """
-    return PointNet2(LEVELS[variant], bias)
+    if len(centres) != 2 or min(centres) < 1:
+        raise PointCMTError(f"centres: two numbers of at least 1, got {list(centres)}")
+    levels = zip(LEVELS[variant], centres, strict=True)
+    return PointNet2([replace(level, centres=count) for level, count in levels], bias)
