@@ -31,6 +31,8 @@ def main() -> None:
     parser.add_argument("--image-size", type=int, default=128)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--jobs", type=int, default=2, help="students trained at once")
+    parser.add_argument("--precision", default="auto")
+    parser.add_argument("--arms", nargs="+", default=["plain", "distilled"], choices=list(ARMS))
     parser.add_argument("--out", type=Path, default=HERE / "results" / "modelnet40.json")
     options = parser.parse_args()
     work: Path = options.work
@@ -52,8 +54,9 @@ def main() -> None:
     device = ["--device", options.device]
     rows = train_teachers(views, seeds, work, device)
     seconds = {"render": render, "train-teacher, first seed": rows[0]["seconds"]}
-    arms = [Arm(label, options.student, objective, words) for label, objective, words in ARMS]
+    arms = [Arm(label, options.student, *ARMS[label]) for label in options.arms]
     settings = ["--epochs", str(options.epochs), "--points", str(options.points), *device]
+    settings += ["--precision", options.precision]
     rows += train_arms(arms, seeds, work, settings, options.jobs)
     lines = summary(rows)
     write_record(

@@ -106,8 +106,8 @@ class DistillConfig:
     student: str = "pointnet2"
     """Backbone plug-in."""
     student_options: Mapping[str, Any] = field(default_factory=dict)
-    objective: str = "pointcmt"
-    """Objective plug-in; `none` trains the plain student."""
+    objective: str = "contrast"
+    """Objective plug-in (`contrast`: docs/does-it-help.md says why); `none` trains the plain student."""
     objective_options: Mapping[str, Any] = field(default_factory=dict)
     work: Path = Path(".")
     features: Path | None = None
@@ -129,6 +129,8 @@ class DistillConfig:
     generator_layers: Literal[1, 3] = 1
     """1: the reference code; 3: the paper ("works equally", its author says)."""
     generator_epochs: int = 50
+    generator_points: int = 1024
+    """Of a generated cloud (the reference); the EMD costs about their square on a CPU."""
     seed: int = 0
     device: Device = "auto"
     precision: Precision = "auto"

@@ -264,7 +264,8 @@ def _clouds(batch: int, number: int) -> Tensor:
     points = torch.randn(batch, number, 3)
     points = points / points.norm(dim=-1, keepdim=True).clamp_min(1)
     flat = torch.linspace(1, 0.2, batch)[:, None, None] ** torch.tensor([0.0, 1.0, 2.0])
-    return points * flat
+    clouds: Tensor = points * flat
+    return clouds
 
 
 def _box() -> Shape:

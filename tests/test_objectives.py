@@ -32,7 +32,7 @@ def batch() -> Distillation:
         student_features=features,
         student_logits=head(features),
         head=head,
-        progress=1.0,
+        progress=0.0,
         rows=rows,
         bank_features=normal(S, E),
         bank_labels=bank_labels,
@@ -78,7 +78,7 @@ def divergence(batch: Distillation) -> float:
 
 def test_classifier_term_sum_in_the_reference_mean_in_balanced(batch: Distillation) -> None:
     reference = objective("pointcmt", recipe="reference")(batch)["classifier"]
-    balanced = objective("pointcmt", classifier_weight=0.3)(batch)["classifier"]
+    balanced = objective("pointcmt", classifier_weight=0.3, warm_up=0.0)(batch)["classifier"]
     assert reference.item() == pytest.approx(0.3 * divergence(batch), rel=1e-4)
     assert balanced.item() == pytest.approx(0.3 * divergence(batch) / B, rel=1e-4)
 
@@ -97,7 +97,7 @@ def test_feature_term_is_the_emd_of_the_generated_clouds(batch: Distillation) ->
             boxed.append((cloud - (low + high) / 2) / (high - low).max())
         cost = ((boxed[0][:, None] - boxed[1][None]) ** 2).sum(-1) ** 0.5
         total += cost[linear_sum_assignment(cost)].mean()
-    terms = objective("pointcmt", feature_weight=2.0)(batch)
+    terms = objective("pointcmt", feature_weight=2.0, warm_up=0.0)(batch)
     assert terms["feature"].item() == pytest.approx(2 * total / B, rel=5e-3)
 
 
@@ -105,7 +105,7 @@ def test_only_the_reference_lets_gradients_into_its_target(batch: Distillation) 
     head = batch.head
     assert isinstance(head, nn.Linear)
     for recipe, into_target in (("reference", True), ("balanced", False)):
-        module = objective("pointcmt", recipe=recipe, feature_weight=0.0)
+        module = objective("pointcmt", recipe=recipe, feature_weight=0.0, warm_up=0.0)
         term = module(batch)["classifier"]
         direct = torch.autograd.grad(term, batch.student_logits, retain_graph=True)[0]
         through_logits = direct.T @ batch.student_features.detach()
@@ -168,3 +168,12 @@ def test_contrast_gives_gradients_to_student_and_projections(batch: Distillation
     assert batch.student_features.grad is not None
     assert batch.student_features.grad.abs().sum() > 0
     assert all(each.grad is not None and each.grad.abs().sum() > 0 for each in module.parameters())
+
+
+def test_contrast_falls_to_nothing(batch: Distillation) -> None:
+    from dataclasses import replace
+
+    module = objective("contrast", whitened=5)
+    whole = module(batch)["contrast"].item()
+    assert module(replace(batch, progress=0.75))["contrast"].item() == pytest.approx(whole / 4)
+    assert module(replace(batch, progress=1.0))["contrast"].item() == 0.0

@@ -99,8 +99,8 @@ def pointnet2(
     """PointNet++.
 
     `variant`: one radius per level, or three (about five times the work). `centres`: of the two levels; the work is
-    proportional to them, the parameters do not depend on them. `bias`: of the layers before a batch norm, as in yanx27's
-    port; PointCMT's own code has none. It changes nothing that can be learnt.
+    proportional to them, the parameters do not depend on them. `bias`: of the layers before a batch norm, as in
+    yanx27's port; PointCMT's own code has none. It changes nothing that can be learnt.
     """
     if len(centres) != 2 or min(centres) < 1:
         raise PointCMTError(f"centres: two numbers of at least 1, got {list(centres)}")

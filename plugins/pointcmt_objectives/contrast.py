@@ -15,7 +15,10 @@ from pointcmt_cli.api import Distillation
 
 
 class Contrast(nn.Module):
-    """Two linear projections, dropped after training, and the temperature of a softmax over the whole bank."""
+    """Two linear projections, dropped after training, and a softmax over the bank; the weight falls to 0 linearly.
+
+    The end of the training belongs to the labels, so that a student that has little time is not kept from fitting them.
+    """
 
     bank: Tensor
 
@@ -46,7 +49,7 @@ class Contrast(nn.Module):
             "cross_entropy": functional.cross_entropy(
                 batch.student_logits, batch.labels, label_smoothing=self.smoothing
             ),
-            "contrast": self.weight * self.contrast(batch),
+            "contrast": self.weight * (1 - batch.progress) * self.contrast(batch),
         }
 
     def contrast(self, batch: Distillation) -> Tensor:

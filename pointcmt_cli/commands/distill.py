@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from pointcmt_cli.commands import options
-from pointcmt_cli.config import Device, DistillConfig, Precision
+from pointcmt_cli.config import DistillConfig
 
 TRAINING = "Training"
 
@@ -82,6 +82,10 @@ def distill(
     generator_epochs: Annotated[
         int, typer.Option(min=1, help="Passes for the generator.", rich_help_panel=TRAINING)
     ] = DistillConfig.generator_epochs,
+    generator_points: Annotated[
+        int,
+        typer.Option(min=1, help="Points of a generated cloud.", rich_help_panel=TRAINING),
+    ] = DistillConfig.generator_points,
     features: Annotated[
         Path | None,
         typer.Option(help="features.h5 of `train-teacher`.", rich_help_panel=options.FILES),
@@ -138,6 +142,7 @@ def distill(
         select=select,
         generator_layers=3 if generator_layers == 3 else 1,
         generator_epochs=generator_epochs,
+        generator_points=generator_points,
         seed=seed,
         device=device,
         precision=precision,

@@ -1,4 +1,4 @@
-"""Stage II, the generator (CMPG): teacher feature (D) -> 1,024 points; trained by `distill`, kept in generator.pt.
+"""Stage II, the generator (CMPG): teacher feature (D) -> cloud (1,024, 3); trained by `distill`, kept in generator.pt.
 
 PointCMT section 3.2 and its train_cmpg.py: loss 30 x EMD to the true cloud, both in a unit box, Adam 1e-3, 50 epochs,
 teacher frozen. The generator of the train split is scored on the held-out split; test is not touched.
@@ -21,9 +21,6 @@ from pointcmt_cli.models.generator import Generator, generator_loss, unit_box
 from pointcmt_cli.ops.emd import earth_movers_distance
 from pointcmt_cli.records import Note, Progress, Record
 
-POINTS = 1024
-"""Of a generated cloud (the reference); all that are stored where those are fewer."""
-
 
 def train_generator(
     config: DistillConfig, features: Features, device: torch.device
@@ -32,7 +29,7 @@ def train_generator(
     assert config.generator is not None
     key = generator_key(config, features)
     width = features.teacher_features.shape[1]
-    points = min(POINTS, features.shapes.points.shape[1])
+    points = min(config.generator_points, features.shapes.points.shape[1])
     with loop.seeded(config.seed, "generator"):
         generator = Generator(width, points, config.generator_layers).to(device)
     kept = _kept(config, key)
@@ -89,7 +86,13 @@ def train_generator(
 
 def generator_key(config: DistillConfig, features: Features) -> str:
     """Changes whenever the generator's weights could."""
-    settings = (config.generator_layers, config.generator_epochs, config.batch_size, config.lr)
+    settings = (
+        config.generator_layers,
+        config.generator_epochs,
+        config.generator_points,
+        config.batch_size,
+        config.lr,
+    )
     return digest("generator", settings, config.seed, features.shapes.digest)
 
 
