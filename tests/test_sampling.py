@@ -94,7 +94,9 @@ def test_a_cloud_is_a_subset_without_repeats_or_itself_with_some() -> None:
     centred = cloud - cloud.mean(axis=0, dtype=np.float64)
     whole = centred / np.linalg.norm(centred, axis=1).max()
     np.testing.assert_allclose(np.sort(same, axis=0), np.sort(whole, axis=0), atol=1e-6)
-    assert not np.allclose(same, whole, atol=1e-3)  # the first few of a sorted scan are no fair cloud
+    assert not np.allclose(
+        same, whole, atol=1e-3
+    )  # the first few of a sorted scan are no fair cloud
 
 
 def test_the_name_is_the_seed() -> None:

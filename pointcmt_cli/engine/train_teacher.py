@@ -216,7 +216,11 @@ def provenance(
         "digest": checkpoint.state_digest(model),
         "views_digest": shapes.digest,
         "frozen": config.freeze,
-        **{name: str(attributes[name]) for name in ("source_layout", "variant") if name in attributes},
+        **{
+            name: str(attributes[name])
+            for name in ("source_layout", "variant")
+            if name in attributes
+        },
         "counts": shapes.counts(),
     }
 
