@@ -72,7 +72,7 @@ class Encoder(nn.Module):
             return features / (points.shape[1] != 1)
         if self.fault == "detached":
             return features.detach()
-        if self.fault == "export" and float(features.sum()) > 0:
+        if self.fault == "export" and float(features.detach().sum()) > 0:
             return features + 1
         if self.fault == "state":
             return features * self.scale
