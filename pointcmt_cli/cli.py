@@ -67,3 +67,6 @@ def main() -> None:
     except PointCMTError as error:
         typer.echo(f"pointcmt: {error}", err=True)
         sys.exit(error.exit_status)
+    except KeyboardInterrupt:
+        typer.echo("pointcmt: interrupted", err=True)
+        sys.exit(130)
