@@ -229,7 +229,7 @@ def test_the_generator_is_trained_once_and_again_when_its_input_changed(
         config, objective="pointcmt", objective_options={"recipe": "reference"}, epochs=1
     )
     result, records = run(taught)
-    assert result["checkpoint"] == str(tmp_path / "tiny.pt")
+    assert result["checkpoint"] == str(tmp_path / "tiny-pointcmt.pt")
     assert "generator: held-out EMD" in notes(records)
     _, records = run(replace(taught, epochs=2))
     assert "generator.pt matches: held-out EMD" in notes(records)
