@@ -129,6 +129,9 @@ class DistillConfig:
     generator_layers: Literal[1, 3] = 1
     """1: the reference code; 3: the paper ("works equally", its author says)."""
     generator_epochs: int = 50
+    generator_lr: float = 1e-3
+    """Adam's; it and the batch are the generator's own, so that a student's settings do not retrain it."""
+    generator_batch_size: int = 32
     generator_points: int = 1024
     """Of a generated cloud (the reference); the EMD costs about their square on a CPU."""
     seed: int = 0

@@ -22,8 +22,11 @@ PLAIN_INTERVAL = 15.0
 """Seconds between progress lines where there is no terminal to redraw."""
 
 
-def follow(stage: Iterable[records.Record]) -> dict[str, Any]:
-    """Run a stage to its end, showing what it yields; returns the values of its Result."""
+def follow(stage: Iterable[records.Record], resumes: bool = True) -> dict[str, Any]:
+    """Run a stage to its end, showing what it yields; returns the values of its Result.
+
+    `resumes`: whether the same command goes on where an interrupt has stopped it.
+    """
     bars = _Bars() if err.is_terminal else _Lines()
     values: dict[str, Any] = {}
     try:
@@ -37,7 +40,7 @@ def follow(stage: Iterable[records.Record]) -> dict[str, Any]:
                     style = "yellow" if record.warning else None
                     err.print(record.text, style=style, markup=False)
     except KeyboardInterrupt:
-        text = "interrupted; the same command goes on where it stopped"
+        text = "interrupted" + ("; the same command goes on where it stopped" if resumes else "")
         raise StageInterruptedError(text) from None
     return values
 

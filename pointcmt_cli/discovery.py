@@ -7,6 +7,7 @@ An entry point in one of GROUPS names a factory with keyword-only options. Listi
 import importlib
 import inspect
 import json
+import sys
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -86,6 +87,8 @@ def load(group: str, name: str, distribution: str | None = None) -> Callable[...
     """Import and return one plug-in's factory."""
     plugin = find(group, name, distribution)
     module, _, attribute = plugin.value.partition(":")
+    if ":" in name and "" not in sys.path:
+        sys.path.insert(0, "")  # a module of the user's own folder, as `python -m` would find it
     try:
         factory: Any = importlib.import_module(module)
         for part in attribute.split("."):

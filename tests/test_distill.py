@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -20,7 +21,7 @@ from pointcmt_cli.data.split import split_of
 from pointcmt_cli.data.store import Features, ShapeSet, write_features
 from pointcmt_cli.engine import checkpoint
 from pointcmt_cli.engine.distill import distill
-from pointcmt_cli.errors import DataError, PointCMTError, UsageError
+from pointcmt_cli.errors import DataError, PointCMTError, StaleError, UsageError
 from pointcmt_cli.models.distillation import Distillation
 from pointcmt_cli.records import Note, Progress, Record, Result
 
@@ -267,3 +268,105 @@ def test_the_checkpoint_rebuilds_the_model(config: DistillConfig, tmp_path: Path
     points = torch.randn(3, 50, 3)
     assert model(points).shape == (3, 3)
     assert torch.allclose(model(points)[1:2], model(points[1:2]), atol=1e-6)
+
+
+def test_a_changed_neighbour_is_noticed(config: DistillConfig, tmp_path: Path) -> None:
+    run(config)
+    with h5py.File(tmp_path / "views.h5", "w") as file:
+        file.attrs.update(format="pointcmt-views", version=1, digest="rendered again")
+    stale = (
+        "views.h5 is not the one that .*features.h5 was made from; `pointcmt train-teacher` makes"
+    )
+    with pytest.raises(StaleError, match=stale):
+        run(config)
+    _, records = run(replace(config, features=tmp_path / "features.h5"))
+    assert "views.h5 is not the one that" in notes(records)
+
+
+def test_a_changed_teacher_is_noticed(config: DistillConfig, tmp_path: Path) -> None:
+    checkpoint.save(
+        tmp_path / "teacher.pt",
+        {
+            "format": checkpoint.FORMAT,
+            "version": 1,
+            "provenance": {"kind": "teacher", "digest": "x"},
+        },
+    )
+    with pytest.raises(
+        StaleError, match=r"teacher\.pt is not the one that .*features\.h5 was made from"
+    ):
+        run(config)
+
+
+def test_no_stage_replaces_the_file_of_another(config: DistillConfig, tmp_path: Path) -> None:
+    teacher = tmp_path / "precious.pt"
+    checkpoint.save(
+        teacher, {"format": checkpoint.FORMAT, "version": 1, "provenance": {"kind": "teacher"}}
+    )
+    before = teacher.read_bytes()
+    with pytest.raises(
+        DataError, match=r"precious\.pt holds a teacher, not a student: name another file"
+    ):
+        run(replace(config, out=teacher))
+    with pytest.raises(DataError, match=r"precious\.pt holds a teacher, not a generator"):
+        run(replace(config, objective="pointcmt", generator=teacher))
+    assert teacher.read_bytes() == before
+    text = tmp_path / "notes.pt"
+    text.write_text("mine")
+    with pytest.raises(
+        DataError, match="it is in the way of a student: name another file, or --force"
+    ):
+        run(replace(config, out=text))
+    assert text.read_text() == "mine"
+
+
+def test_what_is_trained_anew_or_given_up_is_said(config: DistillConfig, tmp_path: Path) -> None:
+    run(replace(config, epochs=2))
+    _, records = run(replace(config, epochs=3))
+    assert "is trained anew; changed: epochs 2 -> 3" in notes(records)
+    out = tmp_path / "other.pt"
+    for record in distill(replace(config, out=out)):
+        if isinstance(record, Progress):
+            break
+    _, records = run(replace(config, out=out, epochs=2))
+    assert "an interrupted run of" in notes(records)
+
+
+def test_more_points_than_stored_is_said_and_recorded(
+    config: DistillConfig, tmp_path: Path
+) -> None:
+    _, records = run(replace(config, points=5000, epochs=1))
+    assert "stores 96 points per shape: training on 96" in notes(records)
+    assert checkpoint.load(tmp_path / "tiny-none.pt")["config"]["points"] == 96
+
+
+def test_two_runs_of_one_output_are_refused(config: DistillConfig) -> None:
+    first = distill(config)
+    while not isinstance(next(first), Progress):
+        pass
+    with pytest.raises(DataError, match=r"another run .* is writing .*tiny-none\.pt"):
+        run(config)
+    first.close()
+
+
+def test_features_with_nan_are_refused(config: DistillConfig, tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "features.h5", "a") as file:
+        file["points"][3, 0] = float("nan")
+    with pytest.raises(DataError, match="points holds NaN or infinity; make the file again"):
+        run(config)
+
+
+@pytest.mark.parametrize("content", [b"", b"text", {"a": 1}, {"format": "pointcmt-checkpoint"}])
+def test_what_is_no_checkpoint_is_one_line(content: Any, tmp_path: Path) -> None:
+    path = tmp_path / "x.pt"
+    path.write_bytes(content) if isinstance(content, bytes) else torch.save(content, path)
+    with pytest.raises(DataError, match=r"x\.pt is not a pointcmt checkpoint \([^)]*\)$"):
+        checkpoint.load(path)
+
+
+def test_weights_of_another_shape_are_listed(config: DistillConfig, tmp_path: Path) -> None:
+    run(replace(config, epochs=1))
+    values = checkpoint.load(tmp_path / "tiny-none.pt")
+    values["state_dict"]["head.bias"] = torch.zeros(7)
+    with pytest.raises(DataError, match=r"missing none, unexpected \['head\.bias'\]"):
+        checkpoint.rebuild(values, tmp_path / "tiny-none.pt")

@@ -59,7 +59,7 @@ def load_weights(
         raise PointCMTError(f"weights {path}: no such file") from error
     except Exception as error:
         raise PointCMTError(
-            f"weights {path} cannot be read safely as weights: {str(error).splitlines()[0]}"
+            f"weights {path} cannot be read safely as weights ({type(error).__name__})"
         ) from error
     if isinstance(values, Mapping) and isinstance(values.get("state_dict"), Mapping):
         values = values["state_dict"]

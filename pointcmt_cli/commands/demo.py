@@ -43,6 +43,4 @@ def demo(
     ]
     console.table("On the test split, one seed", ["", "OA", "mAcc"], rows)
     console.line(f"{result['seconds']:.0f} s; files in {result['work']}")
-    console.line(
-        f"next: pointcmt predict {result['work']}/{student}.pt {result['work']}/meshes/*/test/*_0040.off"
-    )
+    console.line(f"next: pointcmt predict {result['work']}/{student}.pt {result['example']}")

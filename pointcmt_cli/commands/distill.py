@@ -1,5 +1,6 @@
 """`pointcmt distill`: options in, the student's scores out."""
 
+import math
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -7,6 +8,7 @@ import typer
 
 from pointcmt_cli.commands import options
 from pointcmt_cli.config import DistillConfig
+from pointcmt_cli.errors import UsageError
 
 TRAINING = "Training"
 
@@ -125,6 +127,8 @@ def distill(
         raise typer.BadParameter(
             "there are generators of 1 or of 3 layers", param_hint="--generator-layers"
         )
+    if not math.isfinite(lr) or not lr:
+        raise UsageError(f"--lr {lr}: a positive number is needed")
     config = DistillConfig(
         student=student,
         student_options=options.parse_options(student_option or []),
@@ -162,4 +166,4 @@ def distill(
     variant = f" on {result['variant']}" if result.get("variant") else ""
     title = f"{student} ({objective}){variant}, epoch {result['selected_epoch']} kept"
     console.table(title, ["", "OA", "mAcc"], rows)
-    console.line(f"{result['checkpoint']} written; next: pointcmt evaluate {result['checkpoint']}")
+    console.line(f"{result['checkpoint']}\nnext: pointcmt evaluate {result['checkpoint']}")

@@ -66,7 +66,7 @@ def evaluate(
         seed=seed,
         device=device,
     )
-    result = console.follow(stage(config))
+    result = console.follow(stage(config), resumes=False)
     if json:
         console.print_json(result)
         return

@@ -60,7 +60,7 @@ def export(
     config = ExportConfig(
         checkpoint=checkpoint, format=format, work=work, out=out, data=data, tolerance=tolerance
     )
-    result = console.follow(stage(config))
+    result = console.follow(stage(config), resumes=False)
     sizes = ", ".join(map(str, result["batch_sizes"]))
     rows = [
         ("size", f"{result['bytes'] / 2**20:.2f} MiB"),

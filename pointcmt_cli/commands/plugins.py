@@ -58,7 +58,7 @@ def check(
 ) -> None:
     """Build one plug-in and try it against the contract of its group.
 
-    Example: pointcmt plugins check pointnet2 --option msg=true
+    Example: pointcmt plugins check pointnet2 --option variant=msg
     """
     from pointcmt_cli import console, testing
     from pointcmt_cli.commands.options import parse_options

@@ -50,7 +50,7 @@ def predict(
     config = PredictConfig(
         checkpoint=checkpoint, files=tuple(files), work=work, top=top, device=device
     )
-    result = console.follow(stage(config))
+    result = console.follow(stage(config), resumes=False)
     if json:
         console.print_json(result)
     else:

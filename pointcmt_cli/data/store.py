@@ -24,6 +24,7 @@ VIEWS_FORMAT = "pointcmt-views"
 FEATURES_FORMAT = "pointcmt-features"
 VERSION = 1
 TEXT = h5py.string_dtype()
+MAKERS = {VIEWS_FORMAT: "pointcmt render", FEATURES_FORMAT: "pointcmt train-teacher"}
 HASHES = ("source_hash", "content_hash")
 """Columns of views.h5: sha256 of a shape's source bytes, and of its points and views."""
 
@@ -202,7 +203,20 @@ def read_features(path: Path) -> Features:
     """Everything in a features.h5."""
     with _open(path, FEATURES_FORMAT) as file:
         keys = ("teacher_features", "teacher_logits", "oof_logits", "encoder_features")
-        return Features(_shapes(file), **{key: file[key][:] for key in keys})
+        if lacking := [
+            key for key in (*keys, "points", "label", "split", "name") if key not in file
+        ]:
+            raise DataError(
+                f"{path} lacks {', '.join(lacking)}: `{MAKERS[FEATURES_FORMAT]}` makes it again"
+            )
+        features = Features(_shapes(file), **{key: file[key][:] for key in keys})
+    for key, values in (
+        ("points", features.shapes.points),
+        *((k, getattr(features, k)) for k in keys),
+    ):
+        if not np.isfinite(values).all():
+            raise DataError(f"{path}: {key} holds NaN or infinity; make the file again")
+    return features
 
 
 def read_attributes(path: Path) -> dict[str, Any]:
@@ -224,17 +238,20 @@ def _shapes(file: Any) -> ShapeSet:
 
 
 def _open(path: Path, *formats: str) -> Any:
+    maker = MAKERS[formats[-1]]
     try:
         file = h5py.File(path, "r")
     except FileNotFoundError as error:
-        makers = {VIEWS_FORMAT: "pointcmt render", FEATURES_FORMAT: "pointcmt train-teacher"}
-        raise DataError(f"{path}: no such file; `{makers[formats[-1]]}` makes it") from error
+        raise DataError(f"{path}: no such file; `{maker}` makes it") from error
     except OSError as error:
-        raise DataError(f"{path} cannot be read as HDF5: {error}") from error
+        what = "is a folder" if path.is_dir() else "is not HDF5, or damaged"
+        raise DataError(f"{path} {what}; `{maker}` makes such a file") from error
     if file.attrs.get("format") not in formats:
         found = file.attrs.get("format", "something else")
         file.close()
-        raise DataError(f"{path} is not a {' or '.join(formats)} file but {found}")
+        raise DataError(
+            f"{path} is not a {' or '.join(formats)} file but {found}; `{maker}` makes one"
+        )
     if file.attrs["version"] > VERSION:
         file.close()
         raise DataError(f"{path} was written by a newer pointcmt: upgrade pointcmt")

@@ -4,6 +4,7 @@ Loads with `torch.load(..., weights_only=True)`: opening a stranger's file runs 
 """
 
 import hashlib
+import io
 from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import version
@@ -26,8 +27,10 @@ INITIALISATION = {"weights": None, "pretrained": False}
 
 def save(path: Path, values: Mapping[str, Any]) -> None:
     """Write a dict of plain values and tensors atomically."""
-    with atomic(path) as temporary, temporary.open("wb") as file:
-        torch.save(dict(values), file)
+    content = io.BytesIO()  # torch's own writer turns an interrupt into an error of its own
+    torch.save(dict(values), content)
+    with atomic(path) as temporary:
+        temporary.write_bytes(content.getbuffer())
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -38,14 +41,32 @@ def load(path: Path) -> dict[str, Any]:
         raise DataError(f"{path}: no such file") from error
     except Exception as error:
         raise DataError(
-            f"{path} is not a pointcmt checkpoint: {str(error).splitlines()[0]}"
+            f"{path} is not a pointcmt checkpoint (damaged, or another program's file)"
         ) from error
-    if not isinstance(values, dict) or values.get("format") != FORMAT:
-        raise DataError(f"{path} is not a pointcmt checkpoint")
+    if not isinstance(values, dict) or values.get("format") != FORMAT or "version" not in values:
+        raise DataError(f"{path} is not a pointcmt checkpoint (another program's file)")
     if values["version"] > VERSION:
         raise DataError(
             f"{path} has format version {values['version']}, this pointcmt reads {VERSION}: upgrade pointcmt"
         )
+    return values
+
+
+def kept(path: Path, kind: str, force: bool) -> dict[str, Any] | None:
+    """What stands at an output's place: nothing (None, as with `force`), a checkpoint of that kind, or an error.
+
+    `kind` is student, teacher or generator: no stage replaces another's file, or a file that is none of ours, unasked.
+    """
+    if force or not path.exists():
+        return None
+    mend = "name another file, or --force replaces it"
+    try:
+        values = load(path)
+    except DataError as error:
+        raise DataError(f"{error}; it is in the way of a {kind}: {mend}") from error
+    found = values.get("provenance", {}).get("kind", "resume state")
+    if found != kind:
+        raise DataError(f"{path} holds a {found}, not a {kind}: {mend}")
     return values
 
 
@@ -88,12 +109,15 @@ def rebuild(values: Mapping[str, Any], path: Path) -> Classifier:
     idle = {key: value for key, value in INITIALISATION.items() if key in known}
     encoder = discovery.build(*plugin, {**values["options"], **idle}, values["distribution"])
     model = Classifier(encoder, len(values["class_names"]), values["width"], name=values["name"])
-    missing, unexpected = model.load_state_dict(values["state_dict"], strict=False)
+    own, given = model.state_dict(), values["state_dict"]
+    missing = [key for key in own if key not in given]
+    unexpected = [key for key in given if key not in own or given[key].shape != own[key].shape]
     if missing or unexpected:
         raise DataError(
             f"{path}: weights do not fit '{values['name']}' of {values['distribution']} (made with "
             f"{values['distribution_version']}): missing {missing or 'none'}, unexpected {unexpected or 'none'}"
         )
+    model.load_state_dict(given)
     return model.eval()
 
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Generator
 from typing import Any
 
+from pointcmt_cli import discovery
 from pointcmt_cli.config import DemoConfig, DistillConfig, RenderConfig, TeacherConfig
 from pointcmt_cli.data.demo_shapes import CLASSES, write_demo_meshes
 from pointcmt_cli.engine.distill import distill
@@ -19,7 +20,8 @@ from pointcmt_cli.records import Note, Record, Records, Result
 def demo(config: DemoConfig) -> Records:
     """Generate, render, teach, distil (and train the plain student); ends in the three test scores."""
     began = time.monotonic()
-    meshes = config.work / "meshes"
+    discovery.find("backbones", config.student)
+    meshes = config.work / f"meshes-{config.shapes}-{config.seed}"
     count = write_demo_meshes(meshes, config.shapes, config.shapes // 2, config.seed)
     yield Note(f"{count} shapes of {len(CLASSES)} classes in {meshes}")
     yield from _values(
@@ -29,6 +31,7 @@ def demo(config: DemoConfig) -> Records:
                 config.work,
                 rig=config.rig,
                 image_size=config.image_size,
+                force=True,
                 preview=config.work / "preview.png",
             )
         )
@@ -55,7 +58,11 @@ def demo(config: DemoConfig) -> Records:
             )
         )
         scores[label] = student["test"]
-    yield Result({"scores": scores, "work": str(config.work), "seconds": time.monotonic() - began})
+    seconds = time.monotonic() - began
+    example = min(meshes.glob("mug/test/*.off"))
+    yield Result(
+        {"scores": scores, "work": str(config.work), "example": str(example), "seconds": seconds}
+    )
 
 
 def _values(stage: Records) -> Generator[Record, None, dict[str, Any]]:

@@ -8,25 +8,25 @@ The test split is scored once, at the end. Expected results, with hardware: docs
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from pointcmt_cli import discovery
 from pointcmt_cli.config import DistillConfig
-from pointcmt_cli.data.augmentation import augment
-from pointcmt_cli.data.files import digest
+from pointcmt_cli.data.lock import exclusive
 from pointcmt_cli.data.store import Features, read_features
 from pointcmt_cli.engine import checkpoint, loop
+from pointcmt_cli.engine.freshness import changed_source
 from pointcmt_cli.engine.metrics import predict_logits, scores
+from pointcmt_cli.engine.student_record import provenance, run_key, summary, why_anew
+from pointcmt_cli.engine.student_step import Resident, accuracy, forward, settle
 from pointcmt_cli.engine.train_generator import train_generator
-from pointcmt_cli.errors import DataError
+from pointcmt_cli.errors import DataError, StaleError
 from pointcmt_cli.models.classifier import Classifier
-from pointcmt_cli.models.distillation import Distillation
 from pointcmt_cli.records import Note, Progress, Records, Result
 
 CHECKS = 20
@@ -35,17 +35,39 @@ CHECKS = 20
 
 def distill(config: DistillConfig) -> Records:
     """Train one student; yields notes, progress per epoch and the scores."""
+    named = config.features
     config = resolve(config)
-    assert config.out is not None
+    out = config.out
+    assert out is not None
     assert config.features is not None
+    if stale := changed_source(config.features):
+        if named is None:
+            raise StaleError(stale)
+        yield Note(stale, warning=True)
     features = read_features(config.features)
+    stored = features.shapes.points.shape[1]
+    if config.points > stored:
+        yield Note(f"{config.features} stores {stored} points per shape: training on {stored}")
+        config = replace(config, points=stored)
     device = loop.choose_device(config.device)
     key = run_key(config, features, device)
-    if not config.force and (done := finished(config.out, key)):
-        loop.Resume(config.out, key).clear()
-        yield Note(f"{config.out} is up to date (--force trains it again)")
-        yield Result(done)
-        return
+    with exclusive(out):
+        kept = checkpoint.kept(out, "student", config.force)
+        if kept and kept["provenance"].get("run_key") == key:
+            loop.Resume(out, key).clear()
+            yield Note(f"{out} is up to date (--force trains it again)")
+            yield Result(summary(kept, out))
+            return
+        if kept:
+            yield Note(f"{out} is trained anew; changed: {why_anew(kept, config, features)}")
+        yield from train_student(config, features, device, key)
+
+
+def train_student(
+    config: DistillConfig, features: Features, device: torch.device, key: str
+) -> Records:
+    """The training itself: data, model, optimizer, loop, save."""
+    assert config.out is not None
 
     shapes = features.shapes
     train = shapes.rows("train")
@@ -66,6 +88,10 @@ def distill(config: DistillConfig) -> Records:
     resume = loop.Resume(config.out, key)
     start, history = resume.load(modules, optimizer)
     best = loop.Best.from_history(history)
+    if resume.given_up:
+        yield Note(
+            f"an interrupted run of {config.out} with other settings is given up", warning=True
+        )
     if start:
         yield Note(f"going on after epoch {start} of {config.epochs}")
     yield Note(
@@ -123,35 +149,6 @@ def resolve(config: DistillConfig) -> DistillConfig:
     )
 
 
-class Resident:
-    """Everything a step needs of the train split, on the device for the whole run."""
-
-    def __init__(self, features: Features, device: torch.device, rows: Any) -> None:
-        def put(values: Any) -> Tensor:
-            return torch.from_numpy(values[rows]).to(device)
-
-        self.points = put(features.shapes.points)
-        self.labels = put(features.shapes.labels)
-        self.teacher_features = put(features.teacher_features)
-        self.teacher_logits = put(features.teacher_logits)
-        self.oof_logits = put(features.oof_logits)
-        self.encoder_features = put(features.encoder_features)
-
-    def batches(self, epoch: int, config: DistillConfig) -> Iterator[tuple[Tensor, Tensor]]:
-        """Row numbers (B,) and augmented points (B, N, 3); numbers depend on seed and epoch alone."""
-        numbers = loop.stream(config.seed, "batches", epoch)
-        order = torch.randperm(len(self.labels), generator=numbers)
-        for rows in torch.split(order, config.batch_size):
-            if len(rows) > 1:  # batch norm needs two
-                rows = rows.to(self.labels.device)
-                yield rows, augment(self.points[rows], config.points, numbers)
-
-    def steps(self, config: DistillConfig) -> int:
-        """Steps per epoch."""
-        full, rest = divmod(len(self.labels), config.batch_size)
-        return full + (rest > 1)
-
-
 def train_epoch(
     modules: nn.ModuleList,
     optimizer: torch.optim.Optimizer,
@@ -182,51 +179,6 @@ def train_epoch(
             for name, value in terms.items():
                 sums[name] = sums.get(name, 0.0) + float(value.detach()) / steps
     return sums
-
-
-def forward(
-    student: Any,
-    data: Resident,
-    rows: Tensor,
-    points: Tensor,
-    generator: nn.Module | None,
-    config: DistillConfig,
-    device: torch.device,
-    progress: float,
-) -> Distillation:
-    """Student and teacher side by side on one batch; features and logits leave autocast in float32."""
-    with loop.autocast(device, config.precision):
-        features = student.features(points)
-    features = features.float()
-    return Distillation(
-        labels=data.labels[rows],
-        student_features=features,
-        student_logits=student.head(features),
-        head=student.head,
-        progress=progress,
-        teacher_features=data.teacher_features[rows],
-        teacher_logits=data.teacher_logits[rows],
-        oof_logits=data.oof_logits[rows],
-        rows=rows,
-        bank_features=data.encoder_features,
-        bank_labels=data.labels,
-        generator=generator,
-    )
-
-
-def settle(
-    objective: Any,
-    student: Classifier,
-    data: Resident,
-    generator: nn.Module | None,
-    config: DistillConfig,
-    device: torch.device,
-) -> None:
-    """Show the objective one batch, so that lazy parameters take their shapes before the optimizer is made."""
-    student.eval()
-    rows, points = next(data.batches(0, config))
-    with torch.no_grad():
-        objective(forward(student, data, rows, points, generator, config, device, 0.0))
 
 
 def build_student(config: DistillConfig, features: Features) -> Classifier:
@@ -284,60 +236,7 @@ def final_metrics(
     }
 
 
-def accuracy(batch: Distillation) -> Tensor:
-    """Share of the batch that the student has right."""
-    return (batch.student_logits.argmax(dim=1) == batch.labels).float().mean()
-
-
 def shown(row: Mapping[str, float]) -> dict[str, float]:
     """The figures beside the progress bar."""
     names = {"loss": "loss", "train_accuracy": "train", "held_out_oa": "held-out"}
     return {name: row[key] for key, name in names.items() if key in row}
-
-
-def run_key(config: DistillConfig, features: Features, device: torch.device) -> str:
-    """Changes whenever the weights could: settings, input, plug-in versions, device."""
-    idle = ("work", "features", "generator", "out", "force", "tensorboard")
-    settings = {name: value for name, value in asdict(config).items() if name not in idle}
-    plugins = [
-        discovery.find("backbones", config.student),
-        discovery.find("objectives", config.objective),
-    ]
-    versions = [(plugin.distribution, plugin.version) for plugin in plugins]
-    return digest(settings, features.shapes.digest, versions, device.type)
-
-
-def finished(out: Path, key: str) -> dict[str, Any] | None:
-    """The summary of an earlier run with the same key."""
-    if not out.exists():
-        return None
-    values = checkpoint.load(out)
-    return summary(values, out) if values["provenance"].get("run_key") == key else None
-
-
-def provenance(config: DistillConfig, features: Features, key: str) -> dict[str, Any]:
-    """What the checkpoint was made from."""
-    attributes = features.shapes.attributes
-    names = ("source_layout", "variant", "views_digest", "teacher_digest", "teacher")
-    return {
-        "kind": "student",
-        "run_key": key,
-        "objective": config.objective,
-        "objective_options": dict(config.objective_options),
-        "features_digest": features.shapes.digest,
-        "stored_points": features.shapes.points.shape[1],
-        **{name: str(attributes[name]) for name in names if name in attributes},
-        "counts": features.shapes.counts(),
-    }
-
-
-def summary(values: Mapping[str, Any], out: Path) -> dict[str, Any]:
-    """The stage's result in plain values."""
-    metrics = values["metrics"]
-    return {
-        "checkpoint": str(out),
-        "student": values["name"],
-        "objective": values["provenance"]["objective"],
-        "variant": values["provenance"].get("variant"),
-        **metrics,
-    }

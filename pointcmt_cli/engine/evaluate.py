@@ -20,6 +20,7 @@ from pointcmt_cli.config import EvaluateConfig
 from pointcmt_cli.data.files import plain
 from pointcmt_cli.data.store import ShapeSet, read_attributes
 from pointcmt_cli.engine import loop
+from pointcmt_cli.engine.freshness import changed_source
 from pointcmt_cli.engine.metrics import logit_batches, scores
 from pointcmt_cli.engine.teacher_features import Views
 from pointcmt_cli.engine.trained import Trained, find_data, open_trained, read_clouds, same_data
@@ -50,7 +51,7 @@ def evaluate(config: EvaluateConfig) -> Records:
     if trained.is_teacher and config.votes > 1:
         raise UsageError(f"--votes scales points; {trained.path} is a teacher and sees views")
     names = ("views.h5",) if trained.is_teacher else ("features.h5", "views.h5")
-    path = find_data(config.data, config.work, *names)
+    path = find_data(config.data, config.work, trained.path, *names)
     if trained.is_teacher and read_attributes(path).get("format") != "pointcmt-views":
         raise DataError(f"{path} has no views; a teacher needs views.h5: name it with --data")
     shapes = read_clouds(path, trained.classes)
@@ -58,6 +59,8 @@ def evaluate(config: EvaluateConfig) -> Records:
     trained.model.to(device)
     subject = Subject(trained, path, shapes, device, config.batch_size)
     yield Note(f"{trained.path}: {trained.values['name']} on {describe_data(path, shapes)}")
+    if stale := changed_source(path):
+        yield Note(stale, warning=True)
     yield from warnings(subject)
 
     found: dict[str, Any] = {}

@@ -33,7 +33,7 @@ TIMED = 7
 def export(config: ExportConfig) -> Records:
     """Write one file and prove it; yields notes, progress and size, difference, latency."""
     trained = open_trained(config.checkpoint, config.work, "backbones")
-    data = find_data(config.data, config.work, "features.h5", "views.h5")
+    data = find_data(config.data, config.work, trained.path, "features.h5", "views.h5")
     clouds = real_clouds(read_clouds(data), trained.points, data)  # (64, N, 3)
     out = config.out or config.work / f"{trained.path.stem}.{config.format}"
     if out.resolve() == trained.path.resolve():

@@ -66,6 +66,14 @@ def guard(loss: Tensor, stage: str, epoch: int, step: int) -> float:
     return value
 
 
+def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """`name old -> new` of every setting that differs."""
+    before, after = plain(old), plain(new)
+    return [
+        f"{key} {before.get(key)} -> {after[key]}" for key in after if before.get(key) != after[key]
+    ]
+
+
 @dataclass
 class Best:
     """The best epoch on the held-out split so far."""
@@ -100,6 +108,8 @@ class Resume:
         self.interval = interval
         self.written = -math.inf
         self.best: dict[str, Tensor] = {}
+        self.given_up = False
+        """After `load`: an interrupted run of other settings stood here; it is not gone on with."""
 
     def load(
         self, modules: nn.Module, optimizer: torch.optim.Optimizer
@@ -110,6 +120,7 @@ class Resume:
         except DataError:
             return 0, []
         if state.get("key") != self.key:
+            self.given_up = True
             return 0, []
         modules.load_state_dict(state["modules"])
         optimizer.load_state_dict(state["optimizer"])

@@ -6,7 +6,6 @@ teacher frozen. The generator of the train split is scored on the held-out split
 
 from collections.abc import Generator as Yields
 from dataclasses import asdict
-from typing import Any
 
 import torch
 from torch import nn
@@ -16,7 +15,6 @@ from pointcmt_cli.data.augmentation import draw
 from pointcmt_cli.data.files import digest
 from pointcmt_cli.data.store import Features
 from pointcmt_cli.engine import checkpoint, loop
-from pointcmt_cli.errors import DataError
 from pointcmt_cli.models.generator import Generator, generator_loss, unit_box
 from pointcmt_cli.ops.emd import earth_movers_distance
 from pointcmt_cli.records import Note, Progress, Record
@@ -27,32 +25,34 @@ def train_generator(
 ) -> Yields[Record, None, nn.Module]:
     """The frozen generator of these features, from generator.pt where it matches, else trained and kept there."""
     assert config.generator is not None
-    key = generator_key(config, features)
+    key = generator_key(config, features, device)
     width = features.teacher_features.shape[1]
     points = min(config.generator_points, features.shapes.points.shape[1])
     with loop.seeded(config.seed, "generator"):
         generator = Generator(width, points, config.generator_layers).to(device)
-    kept = _kept(config, key)
-    if kept:
+    kept = checkpoint.kept(config.generator, "generator", config.force)
+    if kept and kept["provenance"].get("run_key") == key:
         generator.load_state_dict(kept["state_dict"])
         yield Note(
             f"{config.generator} matches: held-out EMD {kept['metrics']['held_out_emd']:.4f}"
         )
         return freeze(generator)
-    if config.generator.exists():
+    if kept:
         yield Note(f"{config.generator} was made from other features or settings: training it anew")
 
     inputs = torch.from_numpy(features.teacher_features).to(device)
     clouds = torch.from_numpy(features.shapes.points).to(device)
     train = torch.from_numpy(features.shapes.rows("train")).to(device)
-    optimizer = torch.optim.Adam(generator.parameters(), lr=config.lr)
+    optimizer = torch.optim.Adam(generator.parameters(), lr=config.generator_lr)
     resume = loop.Resume(config.generator, key)
     start, history = resume.load(generator, optimizer)
     for epoch in range(start, config.generator_epochs):
         generator.train()
         numbers = loop.stream(config.seed, "generator", epoch)
         order = train[torch.randperm(len(train), generator=numbers).to(device)]
-        batches = [rows for rows in torch.split(order, config.batch_size) if len(rows) > 1]
+        batches = [
+            rows for rows in torch.split(order, config.generator_batch_size) if len(rows) > 1
+        ]
         total = 0.0
         with loop.seeded(config.seed, "generator epoch", epoch):
             for step, rows in enumerate(batches):
@@ -84,14 +84,15 @@ def train_generator(
     return freeze(generator)
 
 
-def generator_key(config: DistillConfig, features: Features) -> str:
+def generator_key(config: DistillConfig, features: Features, device: torch.device) -> str:
     """Changes whenever the generator's weights could."""
     settings = (
         config.generator_layers,
         config.generator_epochs,
         config.generator_points,
-        config.batch_size,
-        config.lr,
+        config.generator_batch_size,
+        config.generator_lr,
+        device.type,
     )
     return digest("generator", settings, config.seed, features.shapes.digest)
 
@@ -113,14 +114,3 @@ def held_out_emd(
     with torch.no_grad():
         made = generator(torch.from_numpy(features.teacher_features[rows]).to(device))
         return float(earth_movers_distance(unit_box(made), unit_box(target)).mean())
-
-
-def _kept(config: DistillConfig, key: str) -> dict[str, Any] | None:
-    assert config.generator is not None
-    if config.force or not config.generator.exists():
-        return None
-    try:
-        values = checkpoint.load(config.generator)
-    except DataError:
-        return None
-    return values if values["provenance"].get("run_key") == key else None

@@ -25,6 +25,7 @@ from torch import nn
 
 from pointcmt_cli.config import TeacherConfig
 from pointcmt_cli.data.files import digest
+from pointcmt_cli.data.lock import exclusive
 from pointcmt_cli.data.store import (
     VIEWS_FORMAT,
     Features,
@@ -46,6 +47,13 @@ from pointcmt_cli.records import Note, Record, Records, Result
 def train_teacher(config: TeacherConfig) -> Records:
     """Train one teacher and write what the student learns from; yields notes, progress and the scores."""
     config = resolve(config)
+    _, out, _ = files(config)
+    with exclusive(out):
+        yield from train(config)
+
+
+def train(config: TeacherConfig) -> Records:
+    """The stage, once no other run writes its output."""
     views_file, out, features_file = files(config)
     if config.tensorboard:
         loop.log_tensorboard(out, [])  # says now, not at the end, that the extra is missing
@@ -106,16 +114,13 @@ def kept_checkpoint(
 ) -> Generator[Record, None, dict[str, Any] | None]:
     """The checkpoint of an earlier run with the same key; of another run, a note says what changed."""
     _, out, _ = files(config)
-    if config.force or not out.exists():
+    values = checkpoint.kept(out, "teacher", config.force)
+    if values is None:
         return None
-    values = checkpoint.load(out)
     made = values["provenance"]
     if made.get("run_key") == key:
         return values
-    old, new = relevant(values["config"]), relevant(asdict(config))
-    changes = [
-        f"{name} {old.get(name)} -> {new[name]}" for name in new if old.get(name) != new[name]
-    ]
+    changes = loop.changes(relevant(values["config"]), relevant(asdict(config)))
     if made.get("views_digest") != shapes.digest:
         changes.insert(0, "the views")
     why = ", ".join(changes) or "the network's first weights, its package or the device"
@@ -128,7 +133,10 @@ def features_match(config: TeacherConfig, kept: Mapping[str, Any]) -> bool:
     _, _, features_file = files(config)
     if not features_file.exists():
         return False
-    made = read_attributes(features_file)
+    try:
+        made = read_attributes(features_file)
+    except DataError as error:
+        raise DataError(f"{error}; it is in the way: --force replaces it") from error
     expected = feature_attributes(config, kept)
     return all(made.get(key) == value for key, value in expected.items())
 

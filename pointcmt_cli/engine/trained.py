@@ -92,13 +92,14 @@ def open_trained(path: Path, work: Path, *groups: str) -> Trained:
     return Trained(found, checkpoint.rebuild(values, found), values)
 
 
-def find_data(data: Path | None, work: Path, *names: str) -> Path:
-    """The data file: as typed, or the first of `names` that is in `work`."""
+def find_data(data: Path | None, work: Path, beside: Path, *names: str) -> Path:
+    """The data file: as typed, or the first of `names` that is in `work`, or else beside the checkpoint."""
     if data is not None:
         return data
-    for name in names:
-        if (work / name).exists():
-            return work / name
+    for folder in (work, beside.parent):
+        for name in names:
+            if (folder / name).exists():
+                return folder / name
     makers = {"features.h5": "pointcmt train-teacher", "views.h5": "pointcmt render"}
     wanted = " or ".join(f"{work / name} (`{makers[name]}` makes it)" for name in names)
     raise DataError(f"no data: needs {wanted}; --data names another file")
