@@ -46,13 +46,14 @@ def follow(stage: Iterable[records.Record], resumes: bool = True) -> dict[str, A
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Print a table to standard output; the first column is text, the others are figures."""
+    """Print a table to standard output; columns of figures are aligned to the right."""
+    cells = [[_cell(value) for value in row] for row in rows]
     shown = Table(title=title, title_justify="left", title_style="bold")
     for index, column in enumerate(columns):
-        justify: Literal["left", "right"] = "left" if index == 0 else "right"
-        shown.add_column(column, justify=justify, overflow="fold")
-    for row in rows:
-        shown.add_row(*(_cell(value) for value in row))
+        figures = index > 0 and any(row[index][:1].isdigit() for row in cells)
+        shown.add_column(column, justify="right" if figures else "left", overflow="fold")
+    for row in cells:
+        shown.add_row(*row)
     out.print(shown)
 
 
