@@ -345,7 +345,7 @@ def test_shards_of_other_settings_are_not_used(meshes: Path) -> None:
 def test_a_damaged_or_foreign_file_is_not_replaced_unasked(meshes: Path) -> None:
     out = meshes.parent / "views.h5"
     out.write_bytes(b"not HDF5")
-    with pytest.raises(DataError, match=r"cannot be read as HDF5: .*; --force replaces it"):
+    with pytest.raises(DataError, match=r"is not HDF5, or damaged; .*; --force replaces it"):
         run(config(meshes))
     assert run(config(meshes, force=True))["drawn"] == 12
 
