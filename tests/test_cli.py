@@ -72,3 +72,11 @@ def test_progress_goes_to_standard_error_only(capfd: pytest.CaptureFixture[str])
     assert "begun" in captured.err
     console.print_json({"a": 1})
     assert json.loads(capfd.readouterr().out) == {"a": 1}
+
+
+@pytest.mark.parametrize("command", ["distill", "train-teacher"])
+@pytest.mark.parametrize("value", ["0", "inf", "nan"])
+def test_a_learning_rate_that_cannot_be_meant(command: str, value: str, tmp_path: Path) -> None:
+    done = pointcmt(command, "--lr", value, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "a positive number is needed" in done.stderr

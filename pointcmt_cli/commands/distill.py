@@ -1,6 +1,5 @@
 """`pointcmt distill`: options in, the student's scores out."""
 
-import math
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -8,9 +7,6 @@ import typer
 
 from pointcmt_cli.commands import options
 from pointcmt_cli.config import DistillConfig
-from pointcmt_cli.errors import UsageError
-
-TRAINING = "Training"
 
 
 def distill(
@@ -45,31 +41,20 @@ def distill(
         ),
     ] = None,
     points: Annotated[
-        int, typer.Option(min=1, help="Points per cloud.", rich_help_panel=TRAINING)
+        int, typer.Option(min=1, help="Points per cloud.", rich_help_panel=options.TRAINING)
     ] = DistillConfig.points,
     epochs: Annotated[
-        int, typer.Option(min=1, help="Passes over the train split.", rich_help_panel=TRAINING)
+        int,
+        typer.Option(min=1, help="Passes over the train split.", rich_help_panel=options.TRAINING),
     ] = DistillConfig.epochs,
-    batch_size: Annotated[
-        int, typer.Option(min=2, help="Shapes per step.", rich_help_panel=TRAINING)
-    ] = DistillConfig.batch_size,
-    lr: Annotated[
-        float,
-        typer.Option(
-            "--lr",
-            min=0.0,
-            help="Learning rate at the start; cosine to zero.",
-            rich_help_panel=TRAINING,
-        ),
-    ] = DistillConfig.lr,
-    weight_decay: Annotated[
-        float, typer.Option(min=0.0, help="AdamW's.", rich_help_panel=TRAINING)
-    ] = DistillConfig.weight_decay,
+    batch_size: options.BatchSizeOption = DistillConfig.batch_size,
+    lr: options.LearningRateOption = DistillConfig.lr,
+    weight_decay: options.WeightDecayOption = DistillConfig.weight_decay,
     select: Annotated[
         Literal["last", "held-out"],
         typer.Option(
             help="Keep the last epoch, or the best one on the held-out split.",
-            rich_help_panel=TRAINING,
+            rich_help_panel=options.TRAINING,
         ),
     ] = DistillConfig.select,
     generator_layers: Annotated[
@@ -78,15 +63,15 @@ def distill(
             min=1,
             max=3,
             help="1 (the reference code) or 3 (the paper).",
-            rich_help_panel=TRAINING,
+            rich_help_panel=options.TRAINING,
         ),
     ] = DistillConfig.generator_layers,
     generator_epochs: Annotated[
-        int, typer.Option(min=1, help="Passes for the generator.", rich_help_panel=TRAINING)
+        int, typer.Option(min=1, help="Passes for the generator.", rich_help_panel=options.TRAINING)
     ] = DistillConfig.generator_epochs,
     generator_points: Annotated[
         int,
-        typer.Option(min=1, help="Points of a generated cloud.", rich_help_panel=TRAINING),
+        typer.Option(min=1, help="Points of a generated cloud.", rich_help_panel=options.TRAINING),
     ] = DistillConfig.generator_points,
     features: Annotated[
         Path | None,
@@ -112,9 +97,7 @@ def distill(
     device: options.DeviceOption = DistillConfig.device,
     precision: options.PrecisionOption = DistillConfig.precision,
     force: options.ForceOption = DistillConfig.force,
-    tensorboard: Annotated[
-        bool, typer.Option(help="Also write TensorBoard curves.", rich_help_panel=options.RUN)
-    ] = DistillConfig.tensorboard,
+    tensorboard: options.TensorboardOption = DistillConfig.tensorboard,
 ) -> None:
     """Train a point network under the image teacher: features.h5 -> STUDENT.pt.
 
@@ -127,8 +110,6 @@ def distill(
         raise typer.BadParameter(
             "there are generators of 1 or of 3 layers", param_hint="--generator-layers"
         )
-    if not math.isfinite(lr) or not lr:
-        raise UsageError(f"--lr {lr}: a positive number is needed")
     config = DistillConfig(
         student=student,
         student_options=options.parse_options(student_option or []),

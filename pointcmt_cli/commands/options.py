@@ -3,6 +3,7 @@
 A command annotates a parameter with one of these types and takes its default from the stage's config.
 """
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -18,6 +19,15 @@ PLUGIN = "Plug-in"
 """Panel of the options that choose a plug-in and its options."""
 RUN = "Run"
 """Panel of the options that say how a stage runs: seed, device, workers, force."""
+TRAINING = "Training"
+"""Panel of the options that say how a network is trained."""
+
+
+def _positive(value: float) -> float:
+    if not math.isfinite(value) or value <= 0:
+        raise UsageError(f"--lr {value}: a positive number is needed")
+    return value
+
 
 WorkOption = Annotated[
     Path,
@@ -53,6 +63,30 @@ ForceOption = Annotated[
     typer.Option(
         "--force",
         help="Make the output anew, even where one is there already.",
+        rich_help_panel=RUN,
+    ),
+]
+
+BatchSizeOption = Annotated[
+    int, typer.Option("--batch-size", min=2, help="Shapes per step.", rich_help_panel=TRAINING)
+]
+LearningRateOption = Annotated[
+    float,
+    typer.Option(
+        "--lr", callback=_positive, help="Learning rate at the start.", rich_help_panel=TRAINING
+    ),
+]
+WeightDecayOption = Annotated[
+    float,
+    typer.Option(
+        "--weight-decay", min=0.0, help="The optimizer's weight decay.", rich_help_panel=TRAINING
+    ),
+]
+TensorboardOption = Annotated[
+    bool,
+    typer.Option(
+        "--tensorboard",
+        help="Write TensorBoard scalars beside the checkpoint.",
         rich_help_panel=RUN,
     ),
 ]

@@ -8,8 +8,6 @@ import typer
 from pointcmt_cli.commands import options
 from pointcmt_cli.config import TeacherConfig
 
-TRAINING = "Training"
-
 
 def train_teacher(
     views: Annotated[
@@ -59,7 +57,7 @@ def train_teacher(
         typer.Option(
             "--freeze/--no-freeze",
             help="Look at every image once and train only the head; default: on a CPU.",
-            rich_help_panel=TRAINING,
+            rich_help_panel=options.TRAINING,
         ),
     ] = None,
     view_size: Annotated[
@@ -67,40 +65,41 @@ def train_teacher(
         typer.Option(
             min=1,
             help="Average the views down to this many pixels first; a quarter of the pixels is 4 times as fast.",
-            rich_help_panel=TRAINING,
+            rich_help_panel=options.TRAINING,
         ),
     ] = None,
     width: Annotated[
         int,
-        typer.Option(min=0, help="Width of the features; 0: no neck.", rich_help_panel=TRAINING),
+        typer.Option(
+            min=0, help="Width of the features; 0: no neck.", rich_help_panel=options.TRAINING
+        ),
     ] = TeacherConfig.width,
     epochs: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Default: 100 for a frozen network, else 50.", rich_help_panel=TRAINING
+            min=1,
+            help="Default: 100 for a frozen network, else 50.",
+            rich_help_panel=options.TRAINING,
         ),
     ] = None,
-    batch_size: Annotated[
-        int, typer.Option(min=2, help="Shapes per step.", rich_help_panel=TRAINING)
-    ] = TeacherConfig.batch_size,
+    batch_size: options.BatchSizeOption = TeacherConfig.batch_size,
     micro_batch: Annotated[
         int | None,
         typer.Option(
             min=2,
             help="Shapes at once with --no-freeze, accumulated to a batch; default 32, on a CPU 4.",
-            rich_help_panel=TRAINING,
+            rich_help_panel=options.TRAINING,
         ),
     ] = None,
-    lr: Annotated[
-        float, typer.Option(min=0, help="Learning rate of Adam.", rich_help_panel=TRAINING)
-    ] = TeacherConfig.lr,
-    weight_decay: Annotated[
-        float, typer.Option(min=0, help="Weight decay of Adam.", rich_help_panel=TRAINING)
-    ] = TeacherConfig.weight_decay,
+    lr: options.LearningRateOption = TeacherConfig.lr,
+    weight_decay: options.WeightDecayOption = TeacherConfig.weight_decay,
     smoothing: Annotated[
         float,
         typer.Option(
-            min=0, max=1, help="Label smoothing, torch's definition.", rich_help_panel=TRAINING
+            min=0,
+            max=1,
+            help="Label smoothing, torch's definition.",
+            rich_help_panel=options.TRAINING,
         ),
     ] = TeacherConfig.smoothing,
     folds: Annotated[
@@ -108,21 +107,14 @@ def train_teacher(
         typer.Option(
             min=0,
             help="Out-of-fold heads, for logits of shapes that the head was not trained on; 0: none.",
-            rich_help_panel=TRAINING,
+            rich_help_panel=options.TRAINING,
         ),
     ] = TeacherConfig.folds,
     seed: options.SeedOption = TeacherConfig.seed,
     device: options.DeviceOption = TeacherConfig.device,
     precision: options.PrecisionOption = TeacherConfig.precision,
     force: options.ForceOption = TeacherConfig.force,
-    tensorboard: Annotated[
-        bool,
-        typer.Option(
-            "--tensorboard",
-            help="Write TensorBoard scalars beside the checkpoint.",
-            rich_help_panel=options.RUN,
-        ),
-    ] = TeacherConfig.tensorboard,
+    tensorboard: options.TensorboardOption = TeacherConfig.tensorboard,
 ) -> None:
     """Train an image network on the views, and keep what it says of every shape.
 
