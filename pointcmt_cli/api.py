@@ -74,10 +74,17 @@ class Teacher(Protocol):
 
 
 class Renderer(Protocol):
-    """Draws one shape from every camera; called in worker processes, so it must not need a display of its own."""
+    """Draws one shape from every camera; called in worker processes, so it must not need a display of its own.
+
+    A factory with an option `color` (a bool) is asked for RGB by `--color`, and one with an option `shading` for what
+    `--shading` names.
+    """
 
     def __call__(self, shape: "Shape", cameras: "Cameras") -> "np.ndarray[Any, np.dtype[np.uint8]]":
-        """One validated shape -> gray images (V, H, W) uint8, 0 (black) to 255 (white background)."""
+        """One validated shape -> gray images (V, H, W), or RGB ones (V, H, W, 3) where colour was asked for.
+
+        uint8, 0 (black) to 255 (white); the background is white.
+        """
 
 
 class Objective(Protocol):

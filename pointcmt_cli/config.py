@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "fp32", "bf16"]
+Axis = Literal["z", "y"]
 
 HELD_OUT_FRACTION = 0.15
 """Share of the train split that the hash of the name sets apart as `val`; every selection uses it."""
@@ -38,6 +39,12 @@ class RenderConfig:
     renderer: str | None = None
     """Plug-in name; None: DEFAULT_RENDERERS."""
     renderer_options: Mapping[str, Any] = field(default_factory=dict)
+    color: bool = False
+    """Store RGB; the renderer's option `color`."""
+    shading: str | None = None
+    """The renderer's option `shading`; None: its own default."""
+    up: Axis | None = None
+    """The source's axis that points up; None: y for .glb (its specification), z for all else. Stored shapes are z up."""
     test_fraction: float = 0.2
     """Test share, by hash of the name, where the source has no split of its own."""
     held_out_fraction: float = HELD_OUT_FRACTION
@@ -45,6 +52,10 @@ class RenderConfig:
     """Which one, where a benchmark's folder holds several (ScanObjectNN: OBJ_ONLY, OBJ_BG, PB_T50_RS)."""
     workers: int | None = None
     """Processes; None: one per core."""
+    cluster: str | None = None
+    """`dask://HOST:PORT`, or `ray` or `ray://HOST:PORT`: draw there instead of in processes of this machine."""
+    profile: bool = False
+    """Also say where the time went."""
     strict: bool = False
     """Stop at the first shape that cannot be read."""
     force: bool = False

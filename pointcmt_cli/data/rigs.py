@@ -20,7 +20,7 @@ DISTANCE = 1.02 / np.sin(FIELD_OF_VIEW / 2)
 
 @dataclass(frozen=True)
 class Cameras:
-    """V perspective cameras with square images."""
+    """V cameras with square images, all perspective or all orthographic."""
 
     name: str
     poses: NDArray[np.float64]
@@ -28,12 +28,34 @@ class Cameras:
     size: int
     """Height and width in pixels."""
     field_of_view: float = float(FIELD_OF_VIEW)
-    """Vertical, radians."""
+    """Of perspective cameras: vertical and horizontal, radians."""
+    half_height: float | None = None
+    """Of orthographic cameras: from the image's middle to its border, in the shape's units; None: perspective."""
 
     @property
     def views(self) -> int:
         """V."""
         return len(self.poses)
+
+    @property
+    def orthographic(self) -> bool:
+        """Whether lines of sight are parallel."""
+        return self.half_height is not None
+
+    @property
+    def scale(self) -> float:
+        """Focal length in pixels of perspective cameras; pixels per unit of orthographic ones."""
+        if self.half_height is not None:
+            return 0.5 * self.size / self.half_height
+        return float(0.5 * self.size / np.tan(0.5 * self.field_of_view))
+
+    @property
+    def matrices(self) -> NDArray[np.float64]:
+        """(V, 3, 4): (x, y, z, 1) -> (column * w, row * w, w), in pixels from the image's upper left corner."""
+        x, y, z, one = self.world_to_camera.transpose(1, 0, 2)
+        w = one if self.orthographic else -z
+        middle = 0.5 * self.size
+        return np.stack([self.scale * x + middle * w, -self.scale * y + middle * w, w], axis=1)
 
     @property
     def world_to_camera(self) -> NDArray[np.float64]:

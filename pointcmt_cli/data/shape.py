@@ -17,6 +17,10 @@ class Shape:
     """(N, 3), finite, centred, farthest vertex at distance 1 (unit sphere)."""
     faces: NDArray[np.int32] | None = None
     """(F, 3) rows of `vertices`, every index valid; None for a cloud."""
+    vertex_colors: NDArray[np.uint8] | None = None
+    """(N, 3) RGB, where the file has them and they were asked for."""
+    face_colors: NDArray[np.uint8] | None = None
+    """(F, 3) RGB, likewise; never together with `vertex_colors`."""
     points: NDArray[np.float32] | None = None
     """(P, 3) the sampled cloud in the unit sphere, when it is known."""
 

@@ -24,6 +24,7 @@ from joblib import Parallel, delayed, parallel_config
 from numpy.typing import NDArray
 
 from pointcmt_cli import discovery
+from pointcmt_cli.config import Axis
 from pointcmt_cli.data import reading, sampling
 from pointcmt_cli.data.rigs import Cameras
 from pointcmt_cli.data.shape import Shape
@@ -50,6 +51,10 @@ class Job:
     """The renderer's options as JSON."""
     cameras: Cameras
     points: int
+    color: bool
+    """The renderer was asked for RGB, and colours are read."""
+    up: Axis | None
+    """The axis of the source that points up; None: its format's own."""
     shards: Shards
     parent: int
     """Process number of the run itself."""
@@ -206,7 +211,9 @@ def _reason(job: Job, item: Item, error: Exception) -> str:
 
 def _check(job: Job, images: Any) -> None:
     """What every renderer promises."""
-    expected = (job.cameras.views, job.cameras.size, job.cameras.size)
+    expected: tuple[int, ...] = (job.cameras.views, job.cameras.size, job.cameras.size)
+    if job.color:
+        expected = (*expected, 3)
     got = f"{type(images).__name__}"
     if isinstance(images, np.ndarray):
         if images.shape == expected and images.dtype == np.uint8:
@@ -214,8 +221,8 @@ def _check(job: Job, images: Any) -> None:
         got = f"{images.shape} {images.dtype}"
     origin = discovery.find("renderers", job.renderer).origin
     raise PluginError(
-        f"renderer '{job.renderer}' breaks its contract: {origin}: expected (V, H, W) = {expected} "
-        f"uint8, got {got}"
+        f"renderer '{job.renderer}' breaks its contract: {origin}: expected (V, H, W{', 3' if job.color else ''}) "
+        f"= {expected} uint8, got {got}"
     )
 
 

@@ -57,6 +57,8 @@ def render(config: RenderConfig) -> Records:
                 options=per_shape["renderer_options"],
                 cameras=cameras,
                 points=config.points,
+                color=config.color,
+                up=config.up,
                 shards=shards,
                 parent=os.getpid(),
             )
