@@ -44,7 +44,7 @@ class RenderConfig:
     shading: str | None = None
     """The renderer's option `shading`; None: its own default."""
     up: Axis | None = None
-    """The source's axis that points up; None: y for .glb (its specification), z for all else. Stored shapes are z up."""
+    """The axis of the source that points up; None: y for .glb (its specification), else z. Stored shapes are z up."""
     test_fraction: float = 0.2
     """Test share, by hash of the name, where the source has no split of its own."""
     held_out_fraction: float = HELD_OUT_FRACTION
