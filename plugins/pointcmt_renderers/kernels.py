@@ -1,11 +1,11 @@
-"""The inner loops in numba: projection, the z-buffer of faces, the splats of points. Callers own every buffer.
+"""The inner loops in numba: projection, the z-buffer of faces, their shading. Callers own every buffer.
 
 All in one file, because numba notices a change only in the file of the function that it cached.
 The z-buffer works in row spans: a face's edges are walked from pixel row to pixel row and only the centres between them
 are touched. An edge is always walked from its upper end, so two faces that share it share every pixel border: no gaps,
 no overlaps. Screen positions are stored in float32 and combined in float64, exact enough for slivers.
 
-Letters: N vertices or points, F faces, H W image.
+Letters: N vertices, F faces, H W image.
 """
 
 from typing import Any, TypeAlias
@@ -145,42 +145,3 @@ def lambert(
     for row in range(height):
         for column in range(width):
             image[row, column] = shades[seen[row, column] + 1]
-
-
-@compiled
-def splat(screen: Floats, side: int, sharpness: float, weights: Floats, weighted: Floats) -> None:
-    """Add up nearness**sharpness in `weights` (H, W) and that times depth in `weighted` (H, W).
-
-    Each point counts in a square of `side` x `side` pixels around it.
-    """
-    height, width = weights.shape
-    weights[:] = 0.0
-    weighted[:] = 0.0
-    for n in range(screen.shape[0]):
-        near = np.float64(screen[n, 2])
-        if near <= 0.0:
-            continue
-        weight = near**sharpness
-        value = weight / near
-        x, y = np.float64(screen[n, 0]) - 0.5 * side, np.float64(screen[n, 1]) - 0.5 * side
-        first, last = first_centre(x, width), first_centre(x + side, width)
-        for row in range(first_centre(y, height), first_centre(y + side, height)):
-            for column in range(first, last):
-                weights[row, column] += weight
-                weighted[row, column] += value
-
-
-@compiled
-def fog(
-    weights: Floats, weighted: Floats, nearest: float, levels: Floats, image: NDArray[np.uint8]
-) -> None:
-    """Fill `image` (H, W): levels[0] at depth `nearest`, levels[0] + levels[1] two further away, else BACKGROUND."""
-    height, width = weights.shape
-    for row in range(height):
-        for column in range(width):
-            if weights[row, column] > 0.0:
-                far = 0.5 * (weighted[row, column] / weights[row, column] - nearest)
-                level = levels[0] + levels[1] * min(max(far, 0.0), 1.0)
-                image[row, column] = np.uint8(np.int32(level + 0.5))
-            else:
-                image[row, column] = BACKGROUND

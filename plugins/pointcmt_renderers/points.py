@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pointcmt_cli.api import Cameras, PointCMTError, Renderer, Shape
-from pointcmt_renderers.kernels import fog, project, splat
+from pointcmt_renderers.points_kernels import fog, project, splat
 
 
 def points(
