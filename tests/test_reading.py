@@ -10,10 +10,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import trimesh
 
+from pointcmt_cli.config import Axis
 from pointcmt_cli.data.reading import read, read_file
 from pointcmt_cli.data.reading_pcd import read_pcd
 from pointcmt_cli.data.sampling import face_areas, sample_points
@@ -103,7 +105,7 @@ def test_every_mesh_format_gives_the_same_triangles(tmp_path: Path, ending: str)
     box = np.array([shape.vertices.min(axis=0), shape.vertices.max(axis=0)])
     np.testing.assert_allclose(box.mean(axis=0), 0, atol=1e-5)
     assert np.linalg.norm(shape.vertices, axis=1).max() == pytest.approx(1, abs=1e-6)
-    scale = (box[1] - box[0])[2] / mesh.extents[2]
+    scale = (box[1] - box[0]).max() / mesh.extents.max()
     assert face_areas(shape.vertices, shape.faces).sum() == pytest.approx(
         mesh.area * scale**2, rel=1e-3
     )
@@ -125,6 +127,38 @@ def test_a_scene_is_one_mesh_with_its_parts_in_place(tmp_path: Path) -> None:
     assert np.ptp(shape.vertices[:, 0]) / np.ptp(shape.vertices[:, 1]) == pytest.approx(
         11, rel=1e-5
     )
+
+
+@pytest.mark.parametrize("ending", ["off", "obj", "ply", "stl", "glb", "xyz"])
+@pytest.mark.parametrize("up", ["y", "z", None])
+def test_what_points_up_becomes_z(tmp_path: Path, ending: str, up: Axis | None) -> None:
+    """x, y and z of a box of sides 1, 2, 3, marked at its corner of most x, y and z."""
+    mesh = trimesh.creation.box((1.0, 2.0, 3.0))
+    mesh.vertices[mesh.vertices.sum(axis=1).argmax()] *= 0.9
+    path = tmp_path / f"x.{ending}"
+    if ending == "xyz":
+        np.savetxt(path, mesh.vertices)
+    else:
+        mesh.export(path)
+    x, y, z = mesh.vertices.T
+    turned = up == "y" or (up is None and ending == "glb")
+    expected = np.stack([x, -z, y] if turned else [x, y, z], axis=1)
+    shape = read_file(path, up=up)
+    found = np.unique(shape.vertices.round(4), axis=0)  # .stl has each corner many times
+    centre = expected.mean(axis=0) if ending == "xyz" else 0
+    expected = expected - centre
+    expected /= np.linalg.norm(expected, axis=1).max()
+    np.testing.assert_allclose(found, np.unique(expected.round(4), axis=0), atol=2e-4)
+
+
+def test_a_row_of_a_benchmark_is_turned_too(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["data"] = CLOUD[None]
+    item = Item("a/x", 0, "train", "cloud", tmp_path / "x.h5", 0)
+    x, y, z = CLOUD.T
+    np.testing.assert_allclose(read(item)[0].vertices, normal(CLOUD), atol=1e-6)
+    turned = normal(np.stack([x, -z, y], axis=1))
+    np.testing.assert_allclose(read(item, up="y")[0].vertices, turned, atol=1e-6)
 
 
 def test_materials_are_never_looked_for(

@@ -2,7 +2,8 @@
 
 Frames. A mesh: the centre of the bounding box of its used vertices at the origin, the farthest vertex at distance 1, so
 that a view holds all of it however its triangles are spread. A cloud: its mean at the origin (`pc_normalize`). Points
-for networks are drawn and normalised by `sampling`, the same way for training and prediction.
+for networks are drawn and normalised by `sampling`, the same way for training and prediction. Shapes are z up: what is
+y up is turned before all else.
 """
 
 import functools
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pointcmt_cli.config import Axis
 from pointcmt_cli.data.reading_cloud import read_cloud
 from pointcmt_cli.data.reading_mesh import read_mesh
 from pointcmt_cli.data.reading_ply import ply_header
@@ -31,19 +33,27 @@ _NO_EXTENT = 1e-10
 """Relative to the largest coordinate: what is left of a single place after rounding."""
 _NO_AREA = 1e-6
 """In the unit sphere; far less than a pixel."""
+_UP: dict[str, Axis] = {".glb": "y"}
+"""glTF 2.0, section 3.4: +Y is up."""
 _CHUNK_CACHE = 64 * 1024**2
 """Bytes; benchmark files are compressed in chunks of many shapes."""
 
 
-def read(item: Item) -> tuple[Shape, str]:
-    """The shape and the sha256 (hex) of its source bytes."""
+def read(item: Item, colors: bool = False, up: Axis | None = None) -> tuple[Shape, str]:
+    """The shape and the sha256 (hex) of its source bytes.
+
+    With `colors` also those of its vertices or faces, where the file has them. `up` is the axis of the file that points
+    up; None: y for .glb, as its specification says, else z.
+    """
     try:
         if item.row is not None:
             points = _row(item.path, item.row)
-            return _cloud(item.name, points), hashlib.sha256(points.tobytes()).hexdigest()
+            found = hashlib.sha256(points.tobytes()).hexdigest()
+            return _cloud(item.name, _upright(points, up or "z")), found
         data = _bytes(item.path)
+        ending = item.path.suffix.lower()
         with np.errstate(all="ignore"):  # what is not finite is found by looking
-            shape = _parse(item.name, data, item.path.suffix.lower(), item.kind)
+            shape = _parse(item.name, data, ending, item.kind, up or _UP.get(ending, "z"))
         return shape, hashlib.sha256(data).hexdigest()
     except UnreadableError as error:
         raise _fault(item.path, error) from error
@@ -51,8 +61,8 @@ def read(item: Item) -> tuple[Shape, str]:
         raise DataError(f"{item.path}: too large for this machine's memory") from error
 
 
-def read_file(path: Path) -> Shape:
-    """A mesh or cloud file for `predict`, named by its stem; .ply is told apart by its header."""
+def read_file(path: Path, colors: bool = False, up: Axis | None = None) -> Shape:
+    """As `read`, a file of any kind, named by its stem; .ply is told apart by its header."""
     ending = path.suffix.lower()
     if ending == ".ply":
         try:
@@ -66,7 +76,7 @@ def read_file(path: Path) -> Shape:
     else:
         known = " ".join(sorted(MESH_ENDINGS | CLOUD_ENDINGS))
         raise DataError(f"{path}: the ending '{ending}' is not known (there are: {known})")
-    return read(Item(path.stem, 0, "test", kind, path))[0]
+    return read(Item(path.stem, 0, "test", kind, path), colors, up)[0]
 
 
 def _fault(path: Path, error: UnreadableError) -> DataError:
@@ -91,10 +101,19 @@ def _bytes(path: Path) -> bytes:
         raise UnreadableError(f"cannot be read: {error.strerror or error}") from error
 
 
-def _parse(name: str, data: bytes, ending: str, kind: Kind) -> Shape:
+def _parse(name: str, data: bytes, ending: str, kind: Kind, up: Axis) -> Shape:
     if kind == "mesh":
-        return _mesh(name, *read_mesh(data, ending))
-    return _cloud(name, read_cloud(data, ending))
+        vertices, faces = read_mesh(data, ending)
+        return _mesh(name, _upright(vertices, up), faces)
+    return _cloud(name, _upright(read_cloud(data, ending), up))
+
+
+def _upright(points: NDArray[Any], up: Axis) -> NDArray[Any]:
+    """Turned about the x axis so that `up` becomes z: y up is (x, y, z) -> (x, -z, y)."""
+    if up == "z":
+        return points
+    x, y, z = points.astype(np.float64).T
+    return np.stack([x, -z, y], axis=1)
 
 
 def _mesh(name: str, vertices: NDArray[np.float64], faces: NDArray[np.int64]) -> Shape:
