@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pointcmt_cli.errors import PointCMTError as PointCMTError
     from pointcmt_cli.models.distillation import Distillation as Distillation
     from pointcmt_cli.models.generator import unit_box as unit_box
+    from pointcmt_cli.ops.compiling import compiled as compiled
     from pointcmt_cli.ops.emd import earth_movers_distance as earth_movers_distance
     from pointcmt_cli.ops.points import ball_query as ball_query
     from pointcmt_cli.ops.points import farthest_points as farthest_points
@@ -34,6 +35,7 @@ _HOMES = {
     "PointCMTError": "pointcmt_cli.errors",
     "Shape": "pointcmt_cli.data.shape",
     "ball_query": "pointcmt_cli.ops.points",
+    "compiled": "pointcmt_cli.ops.compiling",
     "earth_movers_distance": "pointcmt_cli.ops.emd",
     "farthest_points": "pointcmt_cli.ops.points",
     "gather": "pointcmt_cli.ops.points",

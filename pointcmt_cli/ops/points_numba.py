@@ -5,19 +5,20 @@ functions in `points`, hence the same indices bit for bit: `fastmath` is limited
 """
 
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from pointcmt_cli.ops import compiling
 
 _SAFE = {"nnan", "nsz"}  # lets min and max vectorise; no contraction, no reordering
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 def compiled(function: _F) -> _F:
-    """`numba.njit` with the settings of every kernel here, keeping the function's type."""
-    return cast("_F", numba.njit(cache=True, nogil=True, fastmath=_SAFE)(function))
+    """The settings of every kernel of the core's operations."""
+    return compiling.compiled(function, _SAFE)
 
 
 @compiled

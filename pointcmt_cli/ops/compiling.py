@@ -1,0 +1,49 @@
+"""numba's njit for every kernel, here and in plug-ins. In: a function; out: its compiled twin, cached where it can be.
+
+The machine code is kept beside the module, or in the user's cache folder (or NUMBA_CACHE_DIR) where that is read-only.
+With no place to write, on a full disk or with a damaged cache, each process compiles for itself: slower, but no error.
+"""
+
+import contextlib
+import pickle
+from collections.abc import Callable, Set
+from typing import Any, TypeVar, cast
+
+from numba import njit
+from numba.core.caching import FunctionCache
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+_DAMAGED = (OSError, EOFError, pickle.UnpicklingError, ValueError, TypeError, AttributeError)
+"""What a cut or overwritten cache file raises."""
+
+
+def compiled(function: _Function, fastmath: Set[str] = frozenset()) -> _Function:
+    """Compile on first call; without `fastmath` (LLVM's flags) every machine computes the same bytes."""
+    fast = njit(nogil=True, fastmath=set(fastmath) or False)(function)
+    with contextlib.suppress(RuntimeError):  # "cannot cache function: no locator available"
+        fast._cache = _Cache(function)  # what njit's cache=True does
+    return cast("_Function", fast)
+
+
+class _Cache(FunctionCache):  # type: ignore[misc]
+    """numba's own, but a file that cannot be written or read costs a compilation and nothing else."""
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keep the code, if that is possible."""
+        try:
+            super().save_overload(sig, data)
+        except _DAMAGED:
+            self._forget()
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """The kept code, or None."""
+        try:
+            return super().load_overload(sig, target_context)
+        except _DAMAGED:
+            self._forget()
+            return None
+
+    def _forget(self) -> None:
+        """numba writes its index before the code: an index alone would lead to the code of an older source."""
+        with contextlib.suppress(OSError):
+            self.flush()
