@@ -11,6 +11,7 @@ from typing import Any, Literal
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "fp32", "bf16"]
 Axis = Literal["z", "y"]
+Projection = Literal["perspective", "orthographic"]
 
 HELD_OUT_FRACTION = 0.15
 """Share of the train split that the hash of the name sets apart as `val`; every selection uses it."""

@@ -1,21 +1,31 @@
-"""Camera rigs: where the views of a shape are taken from. In: a rig's name; out: camera-to-world poses.
+"""Camera rigs: where the views of a shape are taken from. In: a rig's name or file; out: `Cameras`.
 
 The shape sits at the origin in the unit sphere, z up. Cameras follow OpenGL: they look along their own -z, +y is up in
-the image. Row 0 of an image is its top.
+the image. Row 0 of an image is its top. All cameras of a rig are perspective, or all orthographic.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pointcmt_cli.config import Projection
+from pointcmt_cli.data import rig_file, rig_named
 from pointcmt_cli.errors import UsageError
 
 FIELD_OF_VIEW = np.pi / 4
 """Vertical and horizontal, radians."""
-DISTANCE = 1.02 / np.sin(FIELD_OF_VIEW / 2)
-"""From the origin, so that the whole unit sphere is inside the image with 2 % of margin."""
+MARGIN = 0.02
+"""Of the unit sphere's radius, between the sphere and the image's border."""
+
+
+def distance(field_of_view: float, margin: float) -> float:
+    """From the origin to a camera that has the whole unit sphere inside its image, and `margin` around it."""
+    return float((1 + margin) / np.sin(field_of_view / 2))
+
+
+DISTANCE = distance(FIELD_OF_VIEW, MARGIN)
 
 
 @dataclass(frozen=True)
@@ -23,6 +33,7 @@ class Cameras:
     """V cameras with square images, all perspective or all orthographic."""
 
     name: str
+    """The rig's, or the content of its file as JSON."""
     poses: NDArray[np.float64]
     """(V, 4, 4) camera-to-world, rigid."""
     size: int
@@ -41,6 +52,11 @@ class Cameras:
     def orthographic(self) -> bool:
         """Whether lines of sight are parallel."""
         return self.half_height is not None
+
+    @property
+    def projection(self) -> Projection:
+        """What `orthographic` says, as a word."""
+        return "orthographic" if self.orthographic else "perspective"
 
     @property
     def scale(self) -> float:
@@ -67,12 +83,23 @@ class Cameras:
         return inverse
 
 
-def look_at(positions: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Camera-to-world poses (V, 4, 4) at positions (V, 3), looking at the origin, z up (y up when above a pole)."""
+def look_at(
+    positions: NDArray[np.float64],
+    targets: NDArray[np.float64] | None = None,
+    ups: NDArray[np.float64] | None = None,
+) -> NDArray[np.float64]:
+    """Camera-to-world poses (V, 4, 4) at positions (V, 3), looking at targets (V, 3); None: at the origin.
+
+    `ups` (V, 3) point up in the image, none of them along its line of sight; None: z, or y where one looks along z.
+    """
     poses = np.tile(np.eye(4), (len(positions), 1, 1))
-    for pose, position in zip(poses, positions, strict=True):
-        back = position / np.linalg.norm(position)
-        up = np.array([0.0, 1.0, 0.0]) if abs(back[2]) > 0.999 else np.array([0.0, 0.0, 1.0])
+    for view, (pose, position) in enumerate(zip(poses, positions, strict=True)):
+        back = position - (0 if targets is None else targets[view])
+        back = back / np.linalg.norm(back)
+        if ups is not None:
+            up = ups[view]
+        else:
+            up = np.array([0.0, 1.0, 0.0]) if abs(back[2]) > 0.999 else np.array([0.0, 0.0, 1.0])
         right = np.cross(up, back)
         right /= np.linalg.norm(right)
         pose[:3, :3] = np.stack([right, np.cross(back, right), back], axis=1)
@@ -80,49 +107,57 @@ def look_at(positions: NDArray[np.float64]) -> NDArray[np.float64]:
     return poses
 
 
-def circle(views: int, elevation: float) -> NDArray[np.float64]:
-    """Unit directions (V, 3), evenly spaced around z at an elevation in radians."""
-    azimuth = 2 * np.pi * np.arange(views) / views
-    return np.stack(
-        [
-            np.cos(elevation) * np.cos(azimuth),
-            np.cos(elevation) * np.sin(azimuth),
-            np.full(views, np.sin(elevation)),
-        ],
-        axis=1,
+def cameras(
+    rig: str, size: int, projection: Projection | None = None, margin: float | None = None
+) -> Cameras:
+    """The rig of that name, or of that TOML or JSON file, with images of `size` x `size` pixels.
+
+    `projection` None: perspective, or what the file says. `margin` None: MARGIN; it places the cameras whose distance
+    nobody gives, and sets the image of orthographic ones.
+    """
+    if rig.lower().endswith(rig_file.ENDINGS):
+        return _from_file(rig_file.read(Path(rig)), size, projection, margin)
+    name = rig_named.canonical(rig)
+    room = MARGIN if margin is None else margin
+    poses = look_at(rig_named.directions(name) * distance(FIELD_OF_VIEW, room))
+    half_height = 1 + room if projection == "orthographic" else None
+    return Cameras(name, poses, size, half_height=half_height)
+
+
+def _from_file(
+    rig: rig_file.RigFile, size: int, asked: Projection | None, margin: float | None
+) -> Cameras:
+    """A file's cameras; what the command line says must not contradict it, nor go to waste."""
+    if asked and rig.projection and asked != rig.projection:
+        raise UsageError(
+            f"--projection {asked}: {rig.path} says {rig.projection}; change one of them"
+        )
+    projection = asked or rig.projection or "perspective"
+    orthographic = projection == "orthographic"
+    idle, value = (
+        ("field_of_view", rig.field_of_view) if orthographic else ("half_height", rig.half_height)
     )
+    if value is not None:
+        raise UsageError(f"{rig.path}: {idle}: does not go with {projection} cameras")
+    placed_by_margin = any(camera.direction is not None for camera in rig.cameras)
+    if orthographic:
+        placed_by_margin = rig.half_height is None
+    if margin is not None and not placed_by_margin:
+        raise UsageError(f"--margin {margin:g}: {rig.path} says itself where every camera stands")
+    room = MARGIN if margin is None else margin
+    field_of_view = rig.field_of_view or float(FIELD_OF_VIEW)
+    away = distance(field_of_view, room)
+    poses = np.stack([_pose(camera, away) for camera in rig.cameras])
+    half_height = (rig.half_height or 1 + room) if orthographic else None
+    return Cameras(rig.text, poses, size, field_of_view, half_height)
 
 
-def _mvcnn12() -> NDArray[np.float64]:
-    """MVCNN (Su et al., ICCV 2015, section 3.1): 12 cameras every 30 degrees, 30 degrees above the ground."""
-    return circle(12, np.pi / 6)
-
-
-def _dodecahedron20() -> NDArray[np.float64]:
-    """RotationNet (Kanezaki et al., CVPR 2018, case ii): the 20 corners of a dodecahedron."""
-    golden = (1 + 5**0.5) / 2
-    signs = [-1.0, 1.0]
-    corners = [(x, y, z) for x in signs for y in signs for z in signs]
-    corners += [(0.0, a / golden, b * golden) for a in signs for b in signs]
-    corners += [(a / golden, b * golden, 0.0) for a in signs for b in signs]
-    corners += [(b * golden, 0.0, a / golden) for a in signs for b in signs]
-    return np.array(corners, np.float64) / 3**0.5
-
-
-def _orthogonal6() -> NDArray[np.float64]:
-    """SimpleView (Goyal et al., ICML 2021, section 4): along both directions of every axis."""
-    return np.concatenate([np.eye(3), -np.eye(3)])
-
-
-RIGS: dict[str, Callable[[], NDArray[np.float64]]] = {
-    "mvcnn12": _mvcnn12,
-    "dodecahedron20": _dodecahedron20,
-    "orthogonal6": _orthogonal6,
-}
-
-
-def cameras(name: str, size: int) -> Cameras:
-    """The rig of that name with images of `size` x `size` pixels."""
-    if name not in RIGS:
-        raise UsageError(f"no rig named '{name}' (there are: {', '.join(RIGS)})")
-    return Cameras(name, look_at(RIGS[name]() * DISTANCE), size)
+def _pose(camera: rig_file.Placed, away: float) -> NDArray[np.float64]:
+    """(4, 4) of one camera; `away` is the distance of one that names none."""
+    if camera.matrix is not None:
+        return camera.matrix
+    position = camera.direction * away if camera.direction is not None else camera.position
+    assert position is not None
+    target = None if camera.target is None else camera.target[None]
+    [pose] = look_at(position[None], target, None if camera.up is None else camera.up[None])
+    return pose
