@@ -17,8 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from pointcmt_cli.config import DistillConfig
+from pointcmt_cli.data.features import Features, write_features
 from pointcmt_cli.data.split import split_of
-from pointcmt_cli.data.store import Features, ShapeSet, write_features
+from pointcmt_cli.data.store import ShapeSet
 from pointcmt_cli.engine import checkpoint
 from pointcmt_cli.engine.distill import distill
 from pointcmt_cli.errors import DataError, PointCMTError, StaleError, UsageError

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -10,16 +11,15 @@ import numpy as np
 import pytest
 
 from pointcmt_cli.data import hdf5
+from pointcmt_cli.data.features import Features, read_features, write_features
+from pointcmt_cli.data.rigs import cameras
 from pointcmt_cli.data.store import (
-    Features,
     ViewsRow,
     read_attributes,
-    read_features,
     read_images,
     read_index,
     read_rows,
     read_shapes,
-    write_features,
     write_views,
 )
 from pointcmt_cli.errors import DataError
@@ -92,6 +92,27 @@ def test_plain_h5py_reads_views(tmp_path: Path) -> None:
         assert list(file.attrs["class_names"]) == ["bed", "cup"]
         assert (file.attrs["format"], file.attrs["version"]) == ("pointcmt-views", 1)
         assert "variant" not in file.attrs
+
+
+def test_colour_views_and_a_thousand_cameras(tmp_path: Path) -> None:
+    """HDF5 takes 64 KiB in an attribute: a thousand matrices are datasets, a file's text is in the heap."""
+    path = tmp_path / "views.h5"
+    colour = np.random.default_rng(0).integers(0, 256, (2, 1000, 4, 4, 3)).astype(np.uint8)
+    rows = [
+        replace(row, images=zlib.compress(images.tobytes(), 1))
+        for row, images in zip(some_rows(2), colour, strict=True)
+    ]
+    rig = cameras("sphere:1000", 4)
+    matrices = {"camera_poses": rig.poses, "camera_matrices": rig.matrices}
+    about = {**ABOUT, "rig": "x" * 200_000}
+    write_views(path, rows, 2, (1000, 4, 4, 3), 16, about, matrices)
+    np.testing.assert_array_equal(read_images(path, [1, 0]), colour[[1, 0]])
+    assert [row.images for row in read_rows(path, [1])] == [rows[1].images]
+    assert read_attributes(path)["rig"] == about["rig"]
+    with h5py.File(path) as file:
+        assert file["views"].chunks == (1, 1000, 4, 4, 3)
+        np.testing.assert_array_equal(file["camera_poses"], rig.poses)
+        np.testing.assert_array_equal(file["camera_matrices"], rig.matrices)
 
 
 def test_the_digest_follows_what_is_in_the_file(tmp_path: Path) -> None:

@@ -17,14 +17,9 @@ from torch import nn
 from typer.testing import CliRunner
 
 from pointcmt_cli.config import TeacherConfig
+from pointcmt_cli.data.features import read_features
 from pointcmt_cli.data.split import fold_of
-from pointcmt_cli.data.store import (
-    ViewsRow,
-    read_attributes,
-    read_features,
-    read_images,
-    write_views,
-)
+from pointcmt_cli.data.store import ViewsRow, read_attributes, read_images, write_views
 from pointcmt_cli.engine import checkpoint, loop
 from pointcmt_cli.engine.metrics import scores
 from pointcmt_cli.engine.teacher_features import Views

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from pointcmt_cli import discovery
 from pointcmt_cli.config import DistillConfig, TeacherConfig
-from pointcmt_cli.data.store import Features, ViewsRow, read_shapes, write_features, write_views
+from pointcmt_cli.data.features import Features, write_features
+from pointcmt_cli.data.store import ViewsRow, read_shapes, write_views
 from pointcmt_cli.engine import checkpoint
 from pointcmt_cli.models.classifier import Classifier
 

@@ -1,10 +1,9 @@
-"""views.h5 and features.h5: layout, reading, atomic writing. Everything in them is readable by plain h5py.
+"""views.h5, and what features.h5 shares with it: layout, reading, atomic writing. Plain h5py reads everything in them.
 
-views.h5: points (S, P, 3) float32 in the unit sphere, views (S, V, H, W) uint8, label (S,), split (S,), name (S,),
-source_hash (S,), content_hash (S,); root attributes: format, version, class_names, rig, image_size, digest, ...
-features.h5: points, label, split, name as above; of the teacher, float32: encoder_features (S, E) before the neck,
-teacher_features (S, D) after it, teacher_logits (S, K), and oof_logits (S, K), which for a train shape come from a head
-that was not trained on it; root attributes: teacher, teacher_digest, views_digest, folds, ...
+views.h5: points (S, P, 3) float32 in the unit sphere, views (S, V, H, W) uint8 or, in colour, (S, V, H, W, 3), label
+(S,), split (S,), name (S,), source_hash (S,), content_hash (S,), and of the cameras, where they are known, float64:
+camera_poses (V, 4, 4) camera-to-world and camera_matrices (V, 3, 4) world to pixels (rigs.Cameras.matrices).
+Root attributes: format, version, class_names, rig, projection, field_of_view, image_size, up, color, digest, ...
 """
 
 from collections.abc import Generator, Iterable, Mapping, Sequence
@@ -17,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pointcmt_cli.data import hdf5
-from pointcmt_cli.data.files import digest, plain
+from pointcmt_cli.data.files import digest
 from pointcmt_cli.errors import DataError
 
 VIEWS_FORMAT = "pointcmt-views"
@@ -59,22 +58,6 @@ class ShapeSet:
 
 
 @dataclass(frozen=True)
-class Features:
-    """features.h5: the shapes and what the teacher says of each; `distill` never sees an image."""
-
-    shapes: ShapeSet
-    teacher_features: NDArray[np.float32]
-    """(S, D)."""
-    teacher_logits: NDArray[np.float32]
-    """(S, K)."""
-    oof_logits: NDArray[np.float32]
-    """(S, K): of train shapes, from a head that was not trained on them; of all others, and where the attribute
-    `folds` is 0, equal to `teacher_logits`. There are no such features: every fold's neck has a space of its own."""
-    encoder_features: NDArray[np.float32]
-    """(S, E): the image network's own, before the neck."""
-
-
-@dataclass(frozen=True)
 class ViewsRow:
     """One finished shape on its way into views.h5; the images are already compressed (zlib, as HDF5's gzip)."""
 
@@ -86,7 +69,7 @@ class ViewsRow:
     points: NDArray[np.float32]
     """(P, 3)."""
     images: bytes
-    """zlib stream of (V, H, W) uint8: one HDF5 chunk as it is."""
+    """zlib stream of (V, H, W) or (V, H, W, 3) uint8: one HDF5 chunk as it is."""
 
 
 @dataclass(frozen=True)
@@ -104,12 +87,18 @@ def write_views(
     path: Path,
     rows: Iterable[ViewsRow],
     total: int,
-    shape: tuple[int, int, int],
+    shape: tuple[int, ...],
     points: int,
     attributes: Mapping[str, Any],
+    cameras: Mapping[str, NDArray[np.float64]] | None = None,
 ) -> str:
-    """Write views.h5 atomically from rows, in their order; returns its digest. `shape` is (V, H, W)."""
+    """Write views.h5 atomically from rows, in their order; returns its digest.
+
+    `shape` is (V, H, W) or (V, H, W, 3). `cameras` are datasets, not attributes, of which HDF5 takes 64 KiB.
+    """
     with hdf5.create(path) as file:
+        for key, values in (cameras or {}).items():
+            file[key] = values
         clouds = file.create_dataset("points", (total, points, 3), "f4", chunks=(1, points, 3))
         images = file.create_dataset(
             "views",
@@ -119,11 +108,12 @@ def write_views(
             compression="gzip",
             compression_opts=1,
         )
+        origin = (0,) * len(shape)
         texts: dict[str, list[str]] = {key: [] for key in ("split", "name", *HASHES)}
         labels = []
         for index, row in enumerate(rows):
             clouds[index] = row.points
-            images.id.write_direct_chunk((index, 0, 0, 0), row.images)
+            images.id.write_direct_chunk((index, *origin), row.images)
             labels.append(row.label)
             for key, values in texts.items():
                 values.append(getattr(row, key))
@@ -131,24 +121,25 @@ def write_views(
         for key, values in texts.items():
             file.create_dataset(key, data=np.array(values, object), dtype=TEXT)
         content = digest(texts, labels, attributes["class_names"])
-        _write_attributes(file, VIEWS_FORMAT, {**attributes, "digest": content})
+        write_attributes(file, VIEWS_FORMAT, {**attributes, "digest": content})
     return content
 
 
 def read_rows(path: Path, rows: Iterable[int]) -> Generator[ViewsRow]:
     """Some rows of a views.h5, their images still compressed."""
-    with _open(path, VIEWS_FORMAT) as file:
+    with open_checked(path, VIEWS_FORMAT) as file:
         texts = {key: file[key].asstr()[:] for key in ("name", "split", *HASHES)}
         labels, clouds, images = file["label"][:], file["points"], file["views"].id
+        origin = (0,) * (images.rank - 1)
         for row in rows:
             values = {key: str(column[row]) for key, column in texts.items()}
-            _, chunk = images.read_direct_chunk((row, 0, 0, 0))
+            _, chunk = images.read_direct_chunk((row, *origin))
             yield ViewsRow(label=int(labels[row]), points=clouds[row], images=chunk, **values)
 
 
 def read_index(path: Path) -> ViewsIndex:
     """What a views.h5 says of its rows, without points and images."""
-    with _open(path, VIEWS_FORMAT) as file:
+    with open_checked(path, VIEWS_FORMAT) as file:
         names, splits, hashes = (
             [str(text) for text in file[key].asstr()[:]] for key in ("name", "split", "source_hash")
         )
@@ -158,74 +149,25 @@ def read_index(path: Path) -> ViewsIndex:
 
 def read_shapes(path: Path, formats: Sequence[str] = (VIEWS_FORMAT, FEATURES_FORMAT)) -> ShapeSet:
     """The clouds of a views.h5 or features.h5, or of one of them only."""
-    with _open(path, *formats) as file:
-        return _shapes(file)
+    with open_checked(path, *formats) as file:
+        return shapes_of(file)
 
 
 def read_images(path: Path, rows: Sequence[int] | NDArray[np.int64]) -> NDArray[np.uint8]:
-    """Views (R, V, H, W) of some rows of a views.h5."""
-    with _open(path, VIEWS_FORMAT) as file:
+    """Views (R, V, H, W), or (R, V, H, W, 3) in colour, of some rows of a views.h5."""
+    with open_checked(path, VIEWS_FORMAT) as file:
         views = file["views"]
         return np.stack([views[int(row)] for row in rows])
 
 
-def write_features(path: Path, features: Features, attributes: Mapping[str, Any]) -> str:
-    """Write features.h5 atomically; `attributes` say what it was made from; returns its digest."""
-    shapes = features.shapes
-    arrays = {
-        "points": shapes.points,
-        "teacher_features": features.teacher_features,
-        "teacher_logits": features.teacher_logits,
-        "oof_logits": features.oof_logits,
-        "encoder_features": features.encoder_features,
-    }
-    content = digest(shapes.digest, plain(dict(attributes)))
-    inherited = {
-        key: value
-        for key, value in shapes.attributes.items()
-        if key not in ("format", "version", "digest")
-    }
-    with hdf5.create(path) as file:
-        for key, values in arrays.items():
-            file.create_dataset(key, data=values.astype(np.float32))
-        file["label"] = shapes.labels
-        for key, texts in (("split", list(shapes.splits)), ("name", shapes.names)):
-            file.create_dataset(key, data=np.array(texts, object), dtype=TEXT)
-        _write_attributes(
-            file,
-            FEATURES_FORMAT,
-            {**inherited, **attributes, "views_digest": shapes.digest, "digest": content},
-        )
-    return content
-
-
-def read_features(path: Path) -> Features:
-    """Everything in a features.h5."""
-    with _open(path, FEATURES_FORMAT) as file:
-        keys = ("teacher_features", "teacher_logits", "oof_logits", "encoder_features")
-        if lacking := [
-            key for key in (*keys, "points", "label", "split", "name") if key not in file
-        ]:
-            raise DataError(
-                f"{path} lacks {', '.join(lacking)}: `{MAKERS[FEATURES_FORMAT]}` makes it again"
-            )
-        features = Features(_shapes(file), **{key: file[key][:] for key in keys})
-    for key, values in (
-        ("points", features.shapes.points),
-        *((k, getattr(features, k)) for k in keys),
-    ):
-        if not np.isfinite(values).all():
-            raise DataError(f"{path}: {key} holds NaN or infinity; make the file again")
-    return features
-
-
 def read_attributes(path: Path) -> dict[str, Any]:
     """Root attributes of either file."""
-    with _open(path, VIEWS_FORMAT, FEATURES_FORMAT) as file:
+    with open_checked(path, VIEWS_FORMAT, FEATURES_FORMAT) as file:
         return _attributes(file)
 
 
-def _shapes(file: Any) -> ShapeSet:
+def shapes_of(file: Any) -> ShapeSet:
+    """The clouds of an open file."""
     attributes = _attributes(file)
     return ShapeSet(
         points=file["points"][:],
@@ -237,7 +179,8 @@ def _shapes(file: Any) -> ShapeSet:
     )
 
 
-def _open(path: Path, *formats: str) -> Any:
+def open_checked(path: Path, *formats: str) -> Any:
+    """An open file of one of these formats, or one line that says what stands there instead."""
     maker = MAKERS[formats[-1]]
     try:
         file = h5py.File(path, "r")
@@ -258,7 +201,8 @@ def _open(path: Path, *formats: str) -> Any:
     return file
 
 
-def _write_attributes(file: Any, name: str, attributes: Mapping[str, Any]) -> None:
+def write_attributes(file: Any, name: str, attributes: Mapping[str, Any]) -> None:
+    """Format, version and root attributes; what is None is left out."""
     file.attrs["format"] = name
     file.attrs["version"] = VERSION
     for key, value in attributes.items():

@@ -17,8 +17,8 @@ from torch import nn
 
 from pointcmt_cli import discovery
 from pointcmt_cli.config import DistillConfig
+from pointcmt_cli.data.features import Features, read_features
 from pointcmt_cli.data.lock import exclusive
-from pointcmt_cli.data.store import Features, read_features
 from pointcmt_cli.engine import checkpoint, loop
 from pointcmt_cli.engine.freshness import changed_source
 from pointcmt_cli.engine.metrics import predict_logits, scores

@@ -9,8 +9,8 @@ import torch
 
 from pointcmt_cli import discovery
 from pointcmt_cli.config import DistillConfig
+from pointcmt_cli.data.features import Features
 from pointcmt_cli.data.files import digest
-from pointcmt_cli.data.store import Features
 from pointcmt_cli.engine import loop
 
 IDLE = ("work", "features", "generator", "out", "force", "tensorboard")

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from pointcmt_cli.config import DistillConfig
 from pointcmt_cli.data.augmentation import augment
-from pointcmt_cli.data.store import Features
+from pointcmt_cli.data.features import Features
 from pointcmt_cli.engine import loop
 from pointcmt_cli.models.classifier import Classifier
 from pointcmt_cli.models.distillation import Distillation

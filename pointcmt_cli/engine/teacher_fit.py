@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pointcmt_cli.config import TeacherConfig
+from pointcmt_cli.data.features import Features
 from pointcmt_cli.data.split import fold_of
-from pointcmt_cli.data.store import Features, ShapeSet
+from pointcmt_cli.data.store import ShapeSet
 from pointcmt_cli.engine import loop
 from pointcmt_cli.engine.metrics import scores
 from pointcmt_cli.models.classifier import Classifier

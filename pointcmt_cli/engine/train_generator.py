@@ -12,8 +12,8 @@ from torch import nn
 
 from pointcmt_cli.config import DistillConfig
 from pointcmt_cli.data.augmentation import draw
+from pointcmt_cli.data.features import Features
 from pointcmt_cli.data.files import digest
-from pointcmt_cli.data.store import Features
 from pointcmt_cli.engine import checkpoint, loop
 from pointcmt_cli.models.generator import Generator, generator_loss, unit_box
 from pointcmt_cli.ops.emd import earth_movers_distance

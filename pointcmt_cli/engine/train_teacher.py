@@ -24,16 +24,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from pointcmt_cli.config import TeacherConfig
+from pointcmt_cli.data.features import Features, write_features
 from pointcmt_cli.data.files import digest
 from pointcmt_cli.data.lock import exclusive
-from pointcmt_cli.data.store import (
-    VIEWS_FORMAT,
-    Features,
-    ShapeSet,
-    read_attributes,
-    read_shapes,
-    write_features,
-)
+from pointcmt_cli.data.store import VIEWS_FORMAT, ShapeSet, read_attributes, read_shapes
 from pointcmt_cli.engine import checkpoint, loop
 from pointcmt_cli.engine.metrics import scores
 from pointcmt_cli.engine.teacher_choice import choose, files, options_of, relevant, resolve, run_key
