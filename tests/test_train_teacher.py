@@ -469,6 +469,37 @@ def test_views_are_averaged_down(work: Path) -> None:
         np.testing.assert_allclose(found[:, :, channel].numpy(), expected, atol=1e-6)
 
 
+def write_colours(path: Path) -> None:
+    """Views (2, 20, 20, 3): the classes differ in hue alone, noise in each channel is alike."""
+    numbers = np.random.default_rng(0)
+    rows = []
+    for index in range(60):
+        label, split = index % 3, ("train", "train", "val", "test")[index // 3 % 4]
+        images = numbers.integers(0, 100, (2, 20, 20, 3)).astype(np.uint8)
+        images[..., label] += 100
+        name, points = f"{CLASSES[label]}/{index}", numbers.normal(size=(16, 3)).astype(np.float32)
+        rows.append(
+            ViewsRow(name, label, split, name, name, points, zlib.compress(images.tobytes()))
+        )
+    about = {"class_names": CLASSES, "color": True}
+    write_views(path, rows, len(rows), (2, 20, 20, 3), 16, about)
+
+
+def test_colour_reaches_the_network_in_rgb_order(work: Path) -> None:
+    path = work / "views.h5"
+    write_colours(path)
+    images = read_images(path, [3, 5])  # (2, 2, 20, 20, 3)
+    expected = images.reshape(2, 2, 10, 2, 10, 2, 3).mean(axis=(3, 5)).transpose(0, 1, 4, 2, 3)
+    found = Views(path, 10, torch.device("cpu"))(torch.tensor([3, 5]))
+    np.testing.assert_allclose(found.numpy(), expected / 255, atol=1e-6)
+    whole = Views(path, None, torch.device("cpu"))(torch.tensor([3, 5]))
+    assert whole.shape == (2, 2, 3, 20, 20)
+    np.testing.assert_allclose(whole.numpy(), images.transpose(0, 1, 4, 2, 3) / 255, atol=1e-6)
+    for freeze in (False, True):
+        result, _, _ = run(configured(work, freeze=freeze, epochs=30, lr=0.01, force=True))
+        assert result["test"]["oa"] == 1
+
+
 def test_tensorboard(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("tensorboard")
     run(configured(work, tensorboard=True))

@@ -97,8 +97,8 @@ def write_views(
     `shape` is (V, H, W) or (V, H, W, 3). `cameras` are datasets, not attributes, of which HDF5 takes 64 KiB.
     """
     with hdf5.create(path) as file:
-        for key, values in (cameras or {}).items():
-            file[key] = values
+        for key, matrices in (cameras or {}).items():
+            file[key] = matrices
         clouds = file.create_dataset("points", (total, points, 3), "f4", chunks=(1, points, 3))
         images = file.create_dataset(
             "views",

@@ -32,7 +32,7 @@ class Views:
         self.path = path
         self.device = device
         self.held: Tensor | None = None
-        stored = read_images(path, [0]).shape[-1]
+        stored = read_images(path, [0]).shape[2]
         if size is not None and not 0 < size <= stored:
             raise UsageError(
                 f"--view-size {size}: the views are stored at {stored} pixels, they can only be made smaller"
@@ -40,12 +40,15 @@ class Views:
         self.size = None if size == stored else size
 
     def __call__(self, rows: Tensor) -> Tensor:
-        """Row numbers (B,) on the CPU -> views (B, V, 3, H, W) in [0, 1] on the device, all three channels alike."""
-        images = self._read(rows) if self.held is None else self.held[rows.to(self.device)]
-        gray = images.float() / 255  # (B, V, H, W)
+        """Row numbers (B,) on the CPU -> views (B, V, 3, H, W) in [0, 1] on the device; gray ones three times alike."""
+        stored = self._read(rows) if self.held is None else self.held[rows.to(self.device)]
+        gray = stored.ndim == 4
+        images = stored[:, :, None] if gray else stored.movedim(-1, 2)  # (B, V, C, H, W)
+        images = images.float() / 255
         if self.size is not None:
-            gray = F.interpolate(gray, size=(self.size, self.size), mode="area")
-        return gray[:, :, None].expand(-1, -1, 3, -1, -1)
+            smaller = F.interpolate(images.flatten(0, 1), size=(self.size, self.size), mode="area")
+            images = smaller.unflatten(0, stored.shape[:2])
+        return images.expand(-1, -1, 3, -1, -1)
 
     def hold(self, count: int) -> None:
         """Keep all `count` shapes on a CUDA device for the whole run, where they fit into half of its free memory."""
