@@ -18,7 +18,7 @@ def shape(level: int, views: int = 12, size: int = 32) -> np.ndarray:
 
 def test_every_class_has_a_card_with_at_most_the_wanted_shapes() -> None:
     images = [(name, shape(level)) for level, name in enumerate("aaaaabc", start=60)]
-    pixels = np.asarray(sheet(images, shapes=3))
+    pixels = np.asarray(sheet(images))
     for level in (60, 61, 62, 65, 66):  # two tiles of 112 x 112
         assert (pixels == level).sum() >= 2 * 112 * 112
     for level in (
@@ -47,6 +47,27 @@ def test_labels_are_drawn() -> None:
     without = np.asarray(sheet([("", shape(200))]))
     assert (with_label < 100).sum() > 20
     assert not (without < 100).any()
+
+
+def test_colour_among_gray_keeps_its_colour() -> None:
+    red = np.zeros((3, 8, 8, 3), np.uint8)
+    red[..., 0] = 200
+    pixels = np.asarray(sheet([("a", red), ("b", shape(60, 3))]))
+    assert (pixels == [200, 0, 0]).all(axis=2).sum() >= 2 * 112 * 112
+    assert (pixels == 60).all(axis=2).sum() >= 2 * 112 * 112
+
+
+@pytest.mark.parametrize(
+    ("views", "across", "down"), [(1, 1, 1), (6, 3, 2), (12, 4, 3), (20, 5, 4)]
+)
+def test_whole_shapes_are_shown_in_rows(views: int, across: int, down: int) -> None:
+    levels = np.arange(60, 60 + views, dtype=np.uint8)[:, None, None].repeat(8, 1).repeat(8, 2)
+    picture = sheet([("", levels)], tile=16, whole=True)
+    assert picture.size == (2 * 16 + across * 16 + 2, 2 * 16 + 22 + down * 16 + 2)
+    pixels = np.asarray(picture)
+    for view in range(views):  # the middle of each tile
+        row, column = 16 + 22 + 1 + view // across * 16 + 8, 16 + 1 + view % across * 16 + 8
+        assert pixels[row, column] == 60 + view
 
 
 def test_nothing_to_show() -> None:

@@ -1,6 +1,7 @@
 """Contact sheets: a picture of what a data set's views look like. In: a views.h5, or titled views; out: a picture.
 
-One card per class: its name above a strip with some of its shapes, a few views of each.
+One card per class: its name above a strip with some of its shapes, a few views of each. Or one card per shape, with
+all its views.
 """
 
 from collections.abc import Sequence
@@ -15,8 +16,14 @@ from pointcmt_cli.data.store import read_images, read_index
 from pointcmt_cli.errors import DataError
 
 Titled = Sequence[tuple[str, NDArray[np.uint8]]]
+SHAPES = 3
+"""Of each class."""
 VIEWS = 2
 """Of each shape: opposite ones in a rig that goes around."""
+TILE = 112
+"""Pixels."""
+FEW = 4
+"""Shapes that are shown larger."""
 PAPER, INK, LINE = 255, 40, 208
 MARGIN, GAP, TITLE = 16, 6, 22
 """Pixels around cards, between shapes, and for a card's title."""
@@ -24,18 +31,29 @@ ASPECT = 4 / 3
 """Width over height that the grid of cards aims for."""
 
 
-def contact_sheet(views: Path, picture: Path, shapes: int = 3) -> None:
-    """Write a sheet of a views.h5, whole or not at all, in the format of the picture's ending."""
+def contact_sheet(views: Path, picture: Path, names: Sequence[str] | None = None) -> None:
+    """Write a sheet of a views.h5, whole or not at all, in the format of the picture's ending.
+
+    Some views of some shapes of each class, or all views of the shapes named.
+    """
     form = picture_format(picture)
     index = read_index(views)
-    labels = np.array(index.labels)
-    images = []
-    for label, title in enumerate(index.attributes["class_names"]):
-        rows = np.flatnonzero(labels == label)
-        apart = max(1, len(rows) // shapes)
-        for row in rows[::apart][:shapes].tolist():
-            images.append((title, _some_views(read_images(views, [row])[0])))
-    drawn = sheet(images, shapes)
+    if names is None:
+        images = []
+        for label, row in some_rows(index.labels):
+            title = index.attributes["class_names"][label]
+            images.append((title, some_views(read_images(views, [row])[0])))
+        drawn = sheet(images)
+    else:
+        rows = [index.names.index(name) for name in names if name in index.names]
+        shapes = zip(rows, read_images(views, rows), strict=True) if rows else []
+        tile = TILE if len(rows) > FEW else 2 * TILE
+        drawn = sheet([(index.names[row], shape) for row, shape in shapes], tile, whole=True)
+    save(drawn, picture, form)
+
+
+def save(drawn: Image.Image, picture: Path, form: str) -> None:
+    """Whole or not at all."""
     with atomic(picture) as temporary:
         drawn.save(temporary, format=form)
 
@@ -50,50 +68,81 @@ def picture_format(picture: Path) -> str:
     return form
 
 
-def sheet(images: Titled, shapes: int = 3, tile: int = 112) -> Image.Image:
-    """The first `shapes` shapes (V, H, W) of each title, with VIEWS of their views as tiles of `tile` pixels."""
+def some_rows(labels: Sequence[int]) -> list[tuple[int, int]]:
+    """Label and row number of SHAPES shapes of each class, spread over its rows."""
+    found: list[tuple[int, int]] = []
+    for label in sorted(set(labels)):
+        rows = [row for row, each in enumerate(labels) if each == label]
+        apart = max(1, len(rows) // SHAPES)
+        found += [(label, row) for row in rows[::apart][:SHAPES]]
+    return found
+
+
+def some_views(shape: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """VIEWS evenly spaced ones of (V, H, W[, 3]); the same one again where there are fewer."""
+    return shape[[len(shape) * number // VIEWS for number in range(VIEWS)]]
+
+
+def sheet(images: Titled, tile: int = TILE, whole: bool = False) -> Image.Image:
+    """The first SHAPES shapes (V, H, W[, 3]) of each title, with VIEWS of their views as tiles of `tile` pixels.
+
+    `whole`: all views of a shape, in rows.
+    """
     strips: dict[str, list[NDArray[np.uint8]]] = {}
     for title, shape in images:
         strip = strips.setdefault(title, [])
-        if len(strip) < shapes:
-            strip.append(_some_views(shape))
+        if len(strip) < SHAPES:
+            strip.append(shape if whole else some_views(shape))
     if not strips:
         raise DataError("nothing to preview: there are no views")
     longest = max(len(strip) for strip in strips.values())
-    width = longest * VIEWS * tile + (longest - 1) * GAP + 2
-    height = TITLE + tile + 2
+    across, down = _grid(max(len(shape) for strip in strips.values() for shape in strip))
+    width = longest * across * tile + (longest - 1) * GAP + 2
+    height = TITLE + down * tile + 2
     columns = max(1, round((ASPECT * len(strips) * (height + MARGIN) / (width + MARGIN)) ** 0.5))
     columns = min(columns, len(strips))
     rows = -(-len(strips) // columns)
     size = (columns * (width + MARGIN) + MARGIN, rows * (height + MARGIN) + MARGIN)
-    paper = Image.new("L", size, PAPER)
+    colour = any(shape.ndim == 4 for strip in strips.values() for shape in strip)
+    paper = Image.new("RGB" if colour else "L", size, _gray(PAPER, colour))
     for index, (title, strip) in enumerate(strips.items()):
         left = MARGIN + index % columns * (width + MARGIN)
         top = MARGIN + index // columns * (height + MARGIN)
-        paper.paste(_card(title, strip, (width, height), tile), (left, top))
+        card = Image.new(paper.mode, (width, height), _gray(PAPER, colour))
+        _draw_card(card, title, strip, tile)
+        paper.paste(card, (left, top))
     return paper
 
 
-def _some_views(shape: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """VIEWS evenly spaced ones of (V, H, W); the same one again where there are fewer."""
-    return shape[[len(shape) * number // VIEWS for number in range(VIEWS)]]
+def _grid(views: int) -> tuple[int, int]:
+    """Tiles across and down of one shape."""
+    across = max(1, round((ASPECT * views) ** 0.5))
+    return across, -(-views // across)
 
 
-def _card(
-    title: str, strip: Sequence[NDArray[np.uint8]], size: tuple[int, int], tile: int
-) -> Image.Image:
-    card = Image.new("L", size, PAPER)
+def _gray(level: int, colour: bool) -> int | tuple[int, int, int]:
+    return (level, level, level) if colour else level
+
+
+def _draw_card(
+    card: Image.Image, title: str, strip: Sequence[NDArray[np.uint8]], tile: int
+) -> None:
+    """A title above the shapes of one card, each framed."""
     pen = ImageDraw.Draw(card)
+    colour = card.mode == "RGB"
     font = ImageFont.load_default(15)
-    pen.text((2, 0), _fitted(title, font, size[0] - 4), fill=INK, font=font)
+    text = _fitted(title, font, card.width - 4)
+    pen.text((2, 0), text, fill=_gray(INK, colour), font=font)
     left = 0
     for views in strip:
-        pen.rectangle((left, TITLE, left + len(views) * tile + 1, size[1] - 1), outline=LINE)
+        across, down = _grid(len(views))
+        frame = (left, TITLE, left + across * tile + 1, TITLE + down * tile + 1)
+        pen.rectangle(frame, outline=_gray(LINE, colour))
         for number, view in enumerate(views):
             small = Image.fromarray(view).resize((tile, tile), Image.Resampling.LANCZOS)
-            card.paste(small, (left + 1 + number * tile, TITLE + 1))
-        left += len(views) * tile + GAP
-    return card
+            place = (left + 1 + number % across * tile, TITLE + 1 + number // across * tile)
+            card.paste(small, place)
+        left += across * tile + GAP
 
 
 def _fitted(title: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
