@@ -89,9 +89,10 @@ def _triangles(
 
 
 def _indices(values: NDArray[np.float64], vertices: int) -> NDArray[np.int64]:
-    wrong = ~((values >= 0) & (values < vertices) & (values % 1 == 0))
+    indices = values.astype(np.int64)  # what is no integer, or not finite, differs from what it becomes
+    wrong = (indices != values) | (indices < 0) | (indices >= vertices)
     if wrong.any():
         raise UnreadableError(
             f"a face refers to vertex {values[wrong][0]:g}, but they are numbered 0 to {vertices - 1}"
         )
-    return values.astype(np.int64)
+    return indices
