@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pytest
 
-from pointcmt_cli.data import hdf5
+from pointcmt_cli.data import codec, hdf5
 from pointcmt_cli.data.features import Features, read_features, write_features
 from pointcmt_cli.data.rigs import cameras
 from pointcmt_cli.data.store import (
@@ -92,6 +92,38 @@ def test_plain_h5py_reads_views(tmp_path: Path) -> None:
         assert list(file.attrs["class_names"]) == ["bed", "cup"]
         assert (file.attrs["format"], file.attrs["version"]) == ("pointcmt-views", 1)
         assert "variant" not in file.attrs
+
+
+def test_a_repacked_file_is_read_all_the_same_and_a_damaged_one_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "views.h5"
+    write(path, some_rows())
+    with h5py.File(path, "r+") as file:
+        stored = file["views"][:]
+        del file["views"]
+        file.create_dataset("views", data=stored, chunks=(2, *SHAPE), compression="lzf")
+    np.testing.assert_array_equal(read_images(path, [4, 1]), images(6)[[4, 1]])
+    write(path, [replace(row, images=row.images[:20]) for row in some_rows()])
+    with pytest.raises(
+        DataError, match=r"views.h5: its views are damaged \(.*\); `pointcmt render --"
+    ):
+        read_images(path, [0])
+    write(path, [replace(row, images=codec.compress(images(1)[0][:1])) for row in some_rows()])
+    with pytest.raises(DataError, match="its views are damaged"):
+        read_images(path, [0])
+
+
+@pytest.mark.parametrize("kind", ["noise", "flat", "bars"])
+def test_the_codec_writes_what_zlib_reads(kind: str) -> None:
+    pixels = np.zeros((3, 61, 67, 3), np.uint8)
+    if kind == "noise":
+        pixels = np.random.default_rng(0).integers(0, 256, pixels.shape).astype(np.uint8)
+    elif kind == "bars":
+        pixels[:, ::7] = 200
+    stream = codec.compress(pixels)
+    assert stream == codec.compress(pixels)
+    assert zlib.decompress(stream) == pixels.tobytes()
+    np.testing.assert_array_equal(codec.decompress(stream, pixels.shape), pixels)
+    np.testing.assert_array_equal(codec.decompress(zlib.compress(pixels), pixels.shape), pixels)
 
 
 def test_colour_views_and_a_thousand_cameras(tmp_path: Path) -> None:
@@ -186,7 +218,7 @@ FULL = """
 import resource, sys
 import numpy as np
 from pathlib import Path
-from pointcmt_cli.data import hdf5
+from pointcmt_cli.data import codec, hdf5
 from pointcmt_cli.errors import DataError
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 try:

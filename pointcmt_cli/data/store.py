@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from pointcmt_cli.data import hdf5
+from pointcmt_cli.data import codec, hdf5
 from pointcmt_cli.data.files import digest
 from pointcmt_cli.errors import DataError
 
@@ -59,7 +59,7 @@ class ShapeSet:
 
 @dataclass(frozen=True)
 class ViewsRow:
-    """One finished shape on its way into views.h5; the images are already compressed (zlib, as HDF5's gzip)."""
+    """One finished shape on its way into views.h5; the images are already compressed."""
 
     name: str
     label: int
@@ -69,7 +69,7 @@ class ViewsRow:
     points: NDArray[np.float32]
     """(P, 3)."""
     images: bytes
-    """zlib stream of (V, H, W) or (V, H, W, 3) uint8: one HDF5 chunk as it is."""
+    """`codec.compress` of (V, H, W) or (V, H, W, 3) uint8: one HDF5 chunk as it is."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,23 @@ def read_images(path: Path, rows: Sequence[int] | NDArray[np.int64]) -> NDArray[
     """Views (R, V, H, W), or (R, V, H, W, 3) in colour, of some rows of a views.h5."""
     with open_checked(path, VIEWS_FORMAT) as file:
         views = file["views"]
-        return np.stack([views[int(row)] for row in rows])
+        try:
+            return np.stack([_images(views, int(row)) for row in rows])
+        except (OSError, ValueError) as error:
+            raise DataError(
+                f"{path}: its views are damaged ({error}); `{MAKERS[VIEWS_FORMAT]} --force` makes it again"
+            ) from error
+
+
+def _images(views: Any, row: int) -> NDArray[np.uint8]:
+    """Views of one row, past HDF5's slower filter where the file is as `write_views` leaves it and not repacked."""
+    shape = views.shape[1:]
+    checked = views.shuffle or views.fletcher32
+    if views.chunks != (1, *shape) or views.compression != "gzip" or checked:
+        repacked: NDArray[np.uint8] = views[row]
+        return repacked
+    _, chunk = views.id.read_direct_chunk((row, *(0 for _ in shape)))
+    return codec.decompress(chunk, shape)
 
 
 def read_attributes(path: Path) -> dict[str, Any]:
