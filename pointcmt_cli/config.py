@@ -32,7 +32,12 @@ class RenderConfig:
     out: Path | None = None
     """views.h5."""
     rig: str = "mvcnn12"
-    """MVCNN's 12 views; the reference's 20 (`dodecahedron20`) cost more for little on a CPU."""
+    """A rig's name, or a TOML or JSON file of cameras. MVCNN's 12 views; the reference's 20 (`dodecahedron20`) cost
+    more for little on a CPU."""
+    projection: Projection | None = None
+    """None: perspective, or what the rig's file says."""
+    margin: float | None = None
+    """Between the unit sphere and the image's border, as a share of its radius; None: rigs.MARGIN."""
     image_size: int = 224
     """Pixels; the input size of ImageNet networks."""
     points: int = 2048

@@ -1,6 +1,7 @@
 """`render`: what is in the file, what is drawn again and what is not; kills, dying workers and full disks."""
 
 import importlib
+import json
 import os
 import resource
 import signal
@@ -128,9 +129,10 @@ def test_the_file_holds_points_views_labels_splits_and_where_they_come_from(mesh
             assert file["label"][row] == item.label
             assert file["split"][row].decode() == item.split
             assert file["source_hash"][row].decode() == source_hash
+        np.testing.assert_array_equal(file["camera_poses"], cameras.poses)
+        np.testing.assert_array_equal(file["camera_matrices"], cameras.matrices)
         about = dict(file.attrs)
     assert list(about["class_names"]) == list(CLASSES)
-    np.testing.assert_array_equal(about["camera_poses"], cameras.poses)
     assert about["field_of_view"] == cameras.field_of_view
     expected_attributes = {
         "format": "pointcmt-views",
@@ -143,7 +145,10 @@ def test_the_file_holds_points_views_labels_splits_and_where_they_come_from(mesh
         "points": 64,
         "renderer": "toy_renderers:dots",
         "renderer_options": '{"gray": "7"}',
-        "up": "z",
+        "projection": "perspective",
+        "margin": 0.02,
+        "up": "auto",
+        "color": False,
         "digest": result["digest"],
     }
     assert {key: about[key] for key in expected_attributes} == expected_attributes
@@ -206,6 +211,9 @@ def test_only_what_changed_is_drawn_and_the_file_is_as_if_made_at_once(meshes: P
         ({"rig": "orthogonal6", "points": 32}, "rig mvcnn12, now orthogonal6; points 64, now 32"),
         ({"renderer_options": {"gray": 9}}, 'renderer_options {}, now {"gray": "9"}'),
         ({"held_out_fraction": 0.5}, "held_out_fraction 0.15, now 0.5"),
+        ({"rig": "circle:8", "margin": 0.1}, "rig mvcnn12, now circle:8@30; margin 0.02, now 0.1"),
+        ({"projection": "orthographic"}, "projection perspective, now orthographic"),
+        ({"up": "y"}, "up auto, now y"),
     ],
 )
 def test_other_settings_are_named_and_nothing_is_replaced(
@@ -218,6 +226,58 @@ def test_other_settings_are_named_and_nothing_is_replaced(
     assert f"was made with {said}: --force replaces it, --out keeps it" in str(caught.value)
     assert (meshes.parent / "views.h5").read_bytes() == before
     assert run(config(meshes, **changes, force=True))["drawn"] == 12
+
+
+def test_a_rig_file_is_its_content(meshes: Path) -> None:
+    rig = meshes.parent / "rig.toml"
+    camera = "[[cameras]]\nazimuth = {}\nelevation = 20\n"
+    rig.write_text("".join(camera.format(10 * number) for number in range(20)))
+    result = run(config(meshes, rig=str(rig)))
+    assert result["views"] == 20
+    with h5py.File(meshes.parent / "views.h5") as file:
+        assert len(json.loads(file.attrs["rig"])["cameras"]) == 20
+        poses = file["camera_poses"][:]
+    np.testing.assert_array_equal(poses, rigs.cameras(str(rig), 32).poses)
+    rig.rename(rig.with_name("other.toml"))
+    assert run(config(meshes, rig=str(rig.with_name("other.toml"))))["drawn"] == 0
+    rig.write_text(camera.format(5))
+    with pytest.raises(
+        StaleError, match=r"rig \{\"cameras.{20,30}\.\.\. \(sha256 [0-9a-f]{8}\), now \{"
+    ):
+        run(config(meshes, rig=str(rig)))
+
+
+def test_colour_is_asked_of_reader_and_renderer(tmp_path: Path) -> None:
+    """Painted vertices, drawn in their own colours; a renderer without colour is refused at once."""
+    for name in ("a", "b"):
+        (tmp_path / "meshes" / name).mkdir(parents=True)
+        lines = ["COFF", "4 2 0", "0 0 0 255 0 0 255", "1 0 0 255 0 0 255", "0 1 0 255 0 0 255"]
+        lines += ["0 0 1 255 0 0 255", "3 0 1 2", "3 0 1 3"]
+        (tmp_path / "meshes" / name / "one.off").write_text("\n".join(lines) + "\n")
+    run(config(tmp_path / "meshes", color=True, renderer="toy_renderers:painted"))
+    with h5py.File(tmp_path / "views.h5") as file:
+        views = file["views"][:]
+        assert (file["views"].shape, file.attrs["color"]) == ((2, 12, 32, 32, 3), True)
+    with pytest.raises(
+        StaleError, match="made with color True, now False; shading None, now dark:"
+    ):
+        run(config(tmp_path / "meshes", shading="dark", renderer="toy_renderers:painted"))
+    assert {tuple(pixel) for pixel in views.reshape(-1, 3)} == {(255, 255, 255), (255, 0, 0)}
+    with pytest.raises(PluginError, match="no option 'color'; renderer 'toy_renderers:dots' takes"):
+        run(config(tmp_path / "meshes", color=True, out=tmp_path / "2.h5"))
+    with pytest.raises(PluginError, match="no option 'shading'; renderer 'toy_renderers:dots'"):
+        run(config(tmp_path / "meshes", shading="dark", out=tmp_path / "2.h5"))
+    with pytest.raises(UsageError, match="--option color=1: say it with --color"):
+        run(config(tmp_path / "meshes", renderer_options={"color": "1"}))
+
+
+def test_y_up_is_turned_and_recorded(meshes: Path) -> None:
+    run(config(meshes))
+    run(config(meshes, up="y", out=meshes.parent / "y.h5"))
+    upright, turned = (read_shapes(meshes.parent / name) for name in ("views.h5", "y.h5"))
+    assert (upright.attributes["up"], turned.attributes["up"]) == ("auto", "y")
+    x, y, z = turned.points.transpose(2, 0, 1)
+    np.testing.assert_allclose(upright.points, np.stack([x, z, -y], axis=2), atol=1e-5)
 
 
 def test_another_folder_does_not_replace_the_first_ones_file(meshes: Path) -> None:

@@ -28,6 +28,20 @@ def dots(*, gray: int = 0) -> Renderer:
     return lambda shape, cameras: np.maximum(draw(shape, cameras), np.uint8(gray))
 
 
+def painted(*, color: bool = False) -> Renderer:
+    """The first vertex's colour wherever `draw` is black; red where the reader gives none."""
+
+    def render(shape: Shape, cameras: Cameras) -> NDArray[np.uint8]:
+        images = draw(shape, cameras)
+        if not color:
+            return images
+        red = np.array([255, 0, 0], np.uint8)
+        paint = red if shape.vertex_colors is None else shape.vertex_colors[0]
+        return np.where(images[..., None] == 0, paint, np.uint8(255))
+
+    return render
+
+
 def slow(*, seconds: float = 0.05, log: str = "") -> Renderer:
     """Takes its time; leaves the numbers of the processes it draws in as files in `log`."""
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from pointcmt_cli.commands import options
-from pointcmt_cli.config import RenderConfig
+from pointcmt_cli.config import Axis, Projection, RenderConfig
 
 VIEWS = "Points and views"
 SPLIT = "Split"
@@ -25,10 +25,63 @@ def render(
         str,
         typer.Option(
             "--rig",
-            help="Where the cameras stand: mvcnn12, dodecahedron20 or orthogonal6.",
+            metavar="NAME|FILE",
+            help="Where the cameras stand: mvcnn12, dodecahedron20, orthogonal6, circle:N@ELEVATION (N around the "
+            "shape, degrees above the ground, 30 by default), sphere:N (spread evenly), or a .toml or .json file of "
+            "cameras, each with position (target, up), azimuth and elevation (distance), or matrix (4x4, "
+            "camera-to-world).",
             rich_help_panel=VIEWS,
         ),
     ] = RenderConfig.rig,
+    projection: Annotated[
+        Projection | None,
+        typer.Option(
+            "--projection",
+            help="By default perspective, or what the rig's file says.",
+            show_default=False,
+            rich_help_panel=VIEWS,
+        ),
+    ] = None,
+    margin: Annotated[
+        float | None,
+        typer.Option(
+            "--margin",
+            metavar="FRACTION",
+            min=0.0,
+            max=9.0,
+            help="Room around the unit sphere, as a share of its radius; 0.02 by default.",
+            show_default=False,
+            rich_help_panel=VIEWS,
+        ),
+    ] = None,
+    up: Annotated[
+        Axis | None,
+        typer.Option(
+            "--up",
+            help="The axis of the source that points up; by default y for .glb, z for all others. "
+            "Stored shapes are z up.",
+            show_default=False,
+            rich_help_panel=VIEWS,
+        ),
+    ] = None,
+    color: Annotated[
+        bool,
+        typer.Option(
+            "--color",
+            help="Draw the colours that the files have, and store RGB; by default gray.",
+            rich_help_panel=VIEWS,
+        ),
+    ] = RenderConfig.color,
+    shading: Annotated[
+        str | None,
+        typer.Option(
+            "--shading",
+            metavar="NAME",
+            help="How the renderer shades: its option `shading` (`pointcmt plugins list` shows what it takes).",
+            show_default=False,
+            rich_help_panel=VIEWS,
+        ),
+    ] = None,
     image_size: Annotated[
         int,
         typer.Option(
@@ -155,6 +208,11 @@ def render(
         work=work,
         out=out,
         rig=rig,
+        projection=projection,
+        margin=margin,
+        up=up,
+        color=color,
+        shading=shading,
         image_size=image_size,
         points=points,
         renderer=renderer,

@@ -20,6 +20,8 @@ from pointcmt_cli.errors import DataError, PointCMTError, StaleError
 
 IN_SHARD = -1
 """In place of a row number."""
+LONGEST = 60
+"""Characters of a setting in a message."""
 THREADS = 4
 """Hashing waits for the disk."""
 
@@ -34,7 +36,7 @@ def read(out: Path, settings: Mapping[str, Any], force: bool) -> ViewsIndex | No
         raise DataError(f"{error}; --force replaces it, --out keeps it") from error
     made_with = index.attributes
     differing = [
-        f"{key} {made_with.get(key)}, now {value}"
+        f"{key} {_short(made_with.get(key))}, now {_short(value)}"
         for key, value in settings.items()
         if made_with.get(key) != value
     ]
@@ -92,6 +94,14 @@ def rows(
                     f"{shards.folder} has lost '{item.name}': run the same command again"
                 )
             yield replace(row, label=item.label, split=item.split)
+
+
+def _short(value: Any) -> str:
+    """A setting in a message; the whole content of a rig file would be too much."""
+    text = str(value)
+    if len(text) <= LONGEST:
+        return text
+    return f"{text[: LONGEST // 2]}... (sha256 {hashlib.sha256(text.encode()).hexdigest()[:8]})"
 
 
 def _source_hash(item: Item) -> str:

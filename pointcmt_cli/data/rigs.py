@@ -73,6 +73,10 @@ class Cameras:
         middle = 0.5 * self.size
         return np.stack([self.scale * x + middle * w, -self.scale * y + middle * w, w], axis=1)
 
+    def shape(self, color: bool) -> tuple[int, ...]:
+        """Of one shape's images: (V, H, W), or (V, H, W, 3)."""
+        return (self.views, self.size, self.size, *([3] if color else []))
+
     @property
     def world_to_camera(self) -> NDArray[np.float64]:
         """(V, 4, 4) inverse poses."""
@@ -159,5 +163,6 @@ def _pose(camera: rig_file.Placed, away: float) -> NDArray[np.float64]:
     position = camera.direction * away if camera.direction is not None else camera.position
     assert position is not None
     target = None if camera.target is None else camera.target[None]
-    [pose] = look_at(position[None], target, None if camera.up is None else camera.up[None])
+    up = None if camera.up is None else camera.up[None]
+    pose: NDArray[np.float64] = look_at(position[None], target, up)[0]
     return pose

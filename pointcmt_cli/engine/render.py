@@ -1,7 +1,7 @@
-"""`pointcmt render`: a folder of meshes or clouds -> views.h5, every shape as points and as gray views.
+"""`pointcmt render`: a folder of meshes or clouds -> views.h5, every shape as points and as views, gray or RGB.
 
 What PointCMT starts from (section 3); the reference ships a pickle of views and no rendering code. Left out on purpose:
-color, materials, shadows. Same input, same file, whatever the number of workers, the order in which they end, or how
+materials, shadows. Same input, same file, whatever the number of workers, the order in which they end, or how
 often the run was killed on the way.
 """
 
@@ -16,18 +16,21 @@ from typing import Any
 from joblib import cpu_count
 
 from pointcmt_cli import discovery
-from pointcmt_cli.config import DEFAULT_RENDERERS, RenderConfig
+from pointcmt_cli.config import RenderConfig
 from pointcmt_cli.data import preview, reuse, rigs, sources, store
 from pointcmt_cli.data.files import digest
 from pointcmt_cli.data.lock import exclusive
 from pointcmt_cli.data.shards import Shards
 from pointcmt_cli.data.sources import Item, Source
 from pointcmt_cli.engine.drawing import Drawn, Job, draw_all
+from pointcmt_cli.engine.render_settings import (
+    renderer_options,
+    shape_settings,
+    source_settings,
+    told,
+)
 from pointcmt_cli.errors import DataError
 from pointcmt_cli.records import Note, Progress, Record, Records, Result
-
-RECIPE = 1
-"""Raised whenever reading, sampling or a rig changes what is kept of a shape: older rows are then drawn again."""
 
 
 def render(config: RenderConfig) -> Records:
@@ -40,9 +43,10 @@ def render(config: RenderConfig) -> Records:
         config.source, config.test_fraction, config.held_out_fraction, config.variant
     )
     yield from _recognised(source)
-    cameras = rigs.cameras(config.rig, config.image_size)
-    per_shape = _shape_settings(config, source)
-    settings = {**_source_settings(config, source), **per_shape}
+    cameras = rigs.cameras(config.rig, config.image_size, config.projection, config.margin)
+    options = renderer_options(config)
+    per_shape = shape_settings(config, source, cameras)
+    settings = {**source_settings(config, source), **per_shape}
     shards = Shards(out.with_name(f".{out.name}.parts"), digest(per_shape))
     with exclusive(out), shards.opened(config.force):
         old = reuse.read(out, settings, config.force)
@@ -51,10 +55,10 @@ def render(config: RenderConfig) -> Records:
         yield from _what_to_do(out, source, old, kept)
         failures: list[Drawn] = []
         if missing:
-            discovery.build("renderers", per_shape["renderer"], config.renderer_options)
+            discovery.build("renderers", per_shape["renderer"], options)
             job = Job(
                 renderer=per_shape["renderer"],
-                options=per_shape["renderer_options"],
+                options=json.dumps(options, sort_keys=True),
                 cameras=cameras,
                 points=config.points,
                 color=config.color,
@@ -72,16 +76,10 @@ def render(config: RenderConfig) -> Records:
                 out,
                 reuse.rows(items, kept, out, shards),
                 total=len(items),
-                shape=(cameras.views, cameras.size, cameras.size),
+                shape=cameras.shape(config.color),
                 points=config.points,
-                attributes={
-                    **settings,
-                    "class_names": source.classes,
-                    "camera_poses": cameras.poses,
-                    "field_of_view": cameras.field_of_view,
-                    "up": "z",
-                    "settings_digest": digest(settings),
-                },
+                attributes={**settings, "class_names": source.classes, **told(cameras, settings)},
+                cameras={"camera_poses": cameras.poses, "camera_matrices": cameras.matrices},
             )
         shards.clear()
     if config.preview:
@@ -121,34 +119,6 @@ def _what_to_do(
     gone = set(old.names if old else []) - {item.name for item in source.items}
     if gone:
         yield Note(f"{len(gone)} shapes of {out} are no longer in {source.root}: they go", True)
-
-
-def _source_settings(config: RenderConfig, source: Source) -> dict[str, Any]:
-    """What decides which shapes are in the file, and in which split."""
-    return {
-        "source": source.root.resolve().name,
-        "source_layout": source.layout,
-        "variant": source.variant,
-        "kind": source.kind,
-        "test_fraction": config.test_fraction,
-        "held_out_fraction": config.held_out_fraction,
-    }
-
-
-def _shape_settings(config: RenderConfig, source: Source) -> dict[str, Any]:
-    """What decides the points and views of a shape, beside its source."""
-    plugin = discovery.find("renderers", config.renderer or DEFAULT_RENDERERS[source.kind])
-    options = {key: str(value) for key, value in config.renderer_options.items()}
-    return {
-        "rig": config.rig,
-        "image_size": config.image_size,
-        "points": config.points,
-        "renderer": plugin.name,
-        "renderer_options": json.dumps(options, sort_keys=True),
-        "renderer_distribution": plugin.distribution,
-        "renderer_version": plugin.version,
-        "recipe": RECIPE,
-    }
 
 
 def _draw(

@@ -45,7 +45,7 @@ def why_anew(values: Mapping[str, Any], config: DistillConfig, features: Feature
 def provenance(config: DistillConfig, features: Features, key: str) -> dict[str, Any]:
     """What the checkpoint was made from."""
     attributes = features.shapes.attributes
-    names = ("source_layout", "variant", "views_digest", "teacher_digest", "teacher")
+    names = ("source_layout", "variant", "up", "views_digest", "teacher_digest", "teacher")
     return {
         "kind": "student",
         "run_key": key,

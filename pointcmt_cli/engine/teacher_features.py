@@ -47,7 +47,7 @@ class Views:
         images = images.float() / 255
         if self.size is not None:
             smaller = F.interpolate(images.flatten(0, 1), size=(self.size, self.size), mode="area")
-            images = smaller.unflatten(0, stored.shape[:2])
+            images = smaller.reshape(*stored.shape[:2], *smaller.shape[1:])
         return images.expand(-1, -1, 3, -1, -1)
 
     def hold(self, count: int) -> None:
