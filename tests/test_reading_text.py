@@ -102,6 +102,8 @@ def test_what_is_no_number_is_shown(word: str, others: int) -> None:
 def test_bytes_that_are_no_text(byte: int) -> None:
     with pytest.raises(UnreadableError, match="stands where a number should"):
         numbers(b"1 2" + bytes([byte]) + b"3")
+    with pytest.raises(UnreadableError, match="stands where a number should"):
+        numbers(b"1 2 " + 9 * bytes([byte]))
 
 
 def test_lines_begin_where_they_have_content() -> None:

@@ -87,8 +87,7 @@ def _numbers_by_numba(text: bytes) -> NDArray[np.float64]:
 
 
 def _numbers_by_numpy(text: bytes) -> NDArray[np.float64]:
-    count = len(_token_starts(text))
-    if count == 0:
+    if not text.strip():
         return np.empty(0)
     try:
         with warnings.catch_warnings():
@@ -96,7 +95,7 @@ def _numbers_by_numpy(text: bytes) -> NDArray[np.float64]:
             values = np.fromstring(text, np.float64, sep=" ")
     except (ValueError, DeprecationWarning):
         _blame(text)
-    if len(values) != count:  # "1.5.2" reads as two numbers
+    if len(values) != len(_token_starts(text)):  # "1.5.2" reads as two numbers
         _blame(text)
     return values
 
