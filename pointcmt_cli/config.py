@@ -196,6 +196,8 @@ class PredictConfig:
     files: tuple[Path, ...]
     work: Path = Path(".")
     top: int = 3
+    up: Axis | None = None
+    """The axis of the files that points up; None: as the data set was rendered that the checkpoint was trained on."""
     device: Device = "auto"
 
 

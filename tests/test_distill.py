@@ -54,7 +54,7 @@ def write_toy_features(path: Path, per_class: int = 24, seed: int = 0) -> str:
         np.array(splits),
         names,
         CLASSES,
-        {"class_names": CLASSES, "digest": f"toy {seed}", "layout": "mesh tree"},
+        {"class_names": CLASSES, "digest": f"toy {seed}", "layout": "mesh tree", "up": "y"},
     )
     arrays = [np.asarray(each, np.float32) for each in (features, logits)]
     return write_features(path, toy_features(shapes, *arrays), {"teacher_digest": "none"})
@@ -338,7 +338,8 @@ def test_more_points_than_stored_is_said_and_recorded(
 ) -> None:
     _, records = run(replace(config, points=5000, epochs=1))
     assert "stores 96 points per shape: training on 96" in notes(records)
-    assert checkpoint.load(tmp_path / "tiny-none.pt")["config"]["points"] == 96
+    values = checkpoint.load(tmp_path / "tiny-none.pt")
+    assert (values["config"]["points"], values["provenance"]["up"]) == (96, "y")
 
 
 def test_two_runs_of_one_output_are_refused(config: DistillConfig) -> None:

@@ -112,6 +112,34 @@ def test_an_exported_onnx_file_predicts_the_same(tmp_path: Path) -> None:
             assert one["probability"] == pytest.approx(other["probability"], abs=1e-5)
 
 
+@pytest.mark.parametrize("name", ["tiny.pt", "tiny.onnx"])
+def test_files_stand_as_those_that_it_was_trained_on(tmp_path: Path, name: str) -> None:
+    """A set rendered with --up y: the same answer as of the turned files, unless --up says otherwise."""
+    (tmp_path / "y").mkdir()
+    save(tmp_path / "y" / "tiny.pt", up="y")
+    save(tmp_path / "tiny.pt", up="auto")
+    write_data(tmp_path)
+    if name == "tiny.onnx":
+        pytest.importorskip("onnxruntime")
+        for work in (tmp_path, tmp_path / "y"):
+            list(export(ExportConfig(Path("tiny.pt"), work=work, data=tmp_path / "features.h5")))
+    (file,) = cloud_tree(tmp_path / "data", 1)
+    points = np.load(file)
+    upright = tmp_path / "upright" / file.parent.parent.name / file.name  # z up: (x, -z, y)
+    upright.parent.mkdir(parents=True)
+    np.save(upright, points[:, [0, 2, 1]] * [1, -1, 1])
+    found = run(tmp_path / "y", file, name=name)
+    assert found["up"] == "y"
+    expected = run(tmp_path, upright, name=name)
+    assert expected["up"] is None
+    assert found["files"][0]["predictions"] == expected["files"][0]["predictions"]
+    told = run(tmp_path, file, name=name, up="y")
+    assert told["files"][0]["predictions"] == expected["files"][0]["predictions"]
+    unturned = run(tmp_path / "y", file, name=name, up="z")
+    assert unturned["files"][0]["predictions"] != found["files"][0]["predictions"]
+    assert unturned["files"] == run(tmp_path, file, name=name)["files"]
+
+
 def test_what_cannot_predict_is_refused(tmp_path: Path) -> None:
     save(tmp_path / "teacher.pt", "toy_student:tiny_teacher", group="teachers")
     (file,) = cloud_tree(tmp_path / "data", 1)

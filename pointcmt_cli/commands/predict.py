@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from pointcmt_cli.commands import options
-from pointcmt_cli.config import PredictConfig
+from pointcmt_cli.config import Axis, PredictConfig
 
 
 def predict(
@@ -27,6 +27,15 @@ def predict(
     top: Annotated[
         int, typer.Option(min=1, help="Classes shown per file.", rich_help_panel="Answer")
     ] = PredictConfig.top,
+    up: Annotated[
+        Axis | None,
+        typer.Option(
+            "--up",
+            help="The axis of the files that points up; by default as in the data set that it was trained on.",
+            show_default=False,
+            rich_help_panel="Answer",
+        ),
+    ] = PredictConfig.up,
     work: options.WorkOption = PredictConfig.work,
     device: options.DeviceOption = PredictConfig.device,
     json: Annotated[
@@ -48,7 +57,7 @@ def predict(
     from pointcmt_cli.engine.predict import predict as stage
 
     config = PredictConfig(
-        checkpoint=checkpoint, files=tuple(files), work=work, top=top, device=device
+        checkpoint=checkpoint, files=tuple(files), work=work, top=top, up=up, device=device
     )
     result = console.follow(stage(config), resumes=False)
     if json:

@@ -1,8 +1,9 @@
 """Stage `predict`: a checkpoint (.pt) or an exported .onnx and mesh or cloud files -> classes with probabilities.
 
-Each file is read and sampled as `render` does it: the P points that training stored, of which the first N are used. The
-draw is seeded by the shape's name, CLASS/NAME, which here are the file's folder and stem (a folder train, val or test
-is passed over). So a file always gets the same answer, and a file of the data set the one that `evaluate` computes.
+Each file is read and sampled as `render` does it: the P points that training stored, of which the first N are used,
+turned z up as `render` was told. The draw is seeded by the shape's name, CLASS/NAME, which here are the file's folder and stem (a
+folder train, val or test is passed over). So a file always gets the same answer, and a file of the data set the one
+that `evaluate` computes.
 """
 
 from collections.abc import Callable, Generator, Mapping
@@ -14,14 +15,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pointcmt_cli.config import PredictConfig
+from pointcmt_cli.config import Axis, PredictConfig
 from pointcmt_cli.data.reading import read_file
 from pointcmt_cli.data.sampling import sample_points
 from pointcmt_cli.data.trees import SPLITS
 from pointcmt_cli.engine import loop
 from pointcmt_cli.engine.exported import open_onnx
 from pointcmt_cli.engine.metrics import predict_logits
-from pointcmt_cli.engine.trained import find, open_trained
+from pointcmt_cli.engine.trained import find, open_trained, up_of
 from pointcmt_cli.errors import DataError, UsageError
 from pointcmt_cli.records import Note, Progress, Record, Records, Result
 
@@ -39,22 +40,26 @@ class Predictor:
     classes: list[str]
     points: int
     stored_points: int
+    up: Axis | None
+    """Of the files it was trained on."""
 
 
 def predict(config: PredictConfig) -> Records:
     """Classify files; a file that cannot be read is noted and the others go on. The Result counts the failed ones."""
     predictor = open_predictor(config)
+    up = config.up or predictor.up
     yield Note(f"{predictor.description['checkpoint']}: {len(predictor.classes)} classes")
     rows: list[dict[str, Any]] = []
     for start in range(0, len(config.files), BATCH):
         rows += yield from _predict_files(
-            predictor, config.files[start : start + BATCH], config.top
+            predictor, config.files[start : start + BATCH], config.top, up
         )
         yield Progress("predict", len(rows), len(config.files), "files")
     yield Result(
         {
             **predictor.description,
             "points": predictor.points,
+            "up": up,
             "files": rows,
             "failed": sum("error" in row for row in rows),
         }
@@ -83,14 +88,19 @@ def open_predictor(config: PredictConfig) -> Predictor:
         return probabilities
 
     return Predictor(
-        run, trained.describe(), trained.classes, trained.points, trained.stored_points
+        run,
+        trained.describe(),
+        trained.classes,
+        trained.points,
+        trained.stored_points,
+        trained.up,
     )
 
 
-def file_points(file: Path, count: int) -> NDArray[np.float32]:
-    """The points (count, 3) that `render` stores of a file in a folder of its class."""
+def file_points(file: Path, count: int, up: Axis | None = None) -> NDArray[np.float32]:
+    """The points (count, 3) that `render --up` stores of a file in a folder of its class."""
     folders = [name for name in file.absolute().parent.parts if name not in SPLITS]
-    shape = replace(read_file(file), name=f"{folders[-1]}/{file.stem}")
+    shape = replace(read_file(file, up=up), name=f"{folders[-1]}/{file.stem}")
     return sample_points(shape, count)
 
 
@@ -103,12 +113,17 @@ def _onnx_predictor(path: Path) -> Predictor:
         )
     description = {"checkpoint": str(path), "kind": "export", "name": about["name"]}
     return Predictor(
-        exported.run, description, about["class_names"], about["points"], about["stored_points"]
+        exported.run,
+        description,
+        about["class_names"],
+        about["points"],
+        about["stored_points"],
+        up_of(about.get("provenance", {})),
     )
 
 
 def _predict_files(
-    predictor: Predictor, files: tuple[Path, ...], top: int
+    predictor: Predictor, files: tuple[Path, ...], top: int, up: Axis | None
 ) -> Generator[Record, None, list[dict[str, Any]]]:
     rows: list[dict[str, Any]] = []
     clouds = []
@@ -116,7 +131,7 @@ def _predict_files(
         row: dict[str, Any] = {"file": str(file)}
         rows.append(row)
         try:
-            points = file_points(file, predictor.stored_points)[: predictor.points]
+            points = file_points(file, predictor.stored_points, up)[: predictor.points]
         except DataError as error:
             row["error"] = str(error)
             yield Note(str(error), warning=True)

@@ -6,11 +6,11 @@ In: a checkpoint's path as typed, a data file; out: the rebuilt model with what 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
-from pointcmt_cli.config import RenderConfig
+from pointcmt_cli.config import Axis, RenderConfig
 from pointcmt_cli.data.store import ShapeSet, read_shapes
 from pointcmt_cli.engine import checkpoint
 from pointcmt_cli.errors import DataError
@@ -49,6 +49,11 @@ class Trained:
         return max(int(stored), self.points)
 
     @property
+    def up(self) -> Axis | None:
+        """The axis that pointed up in the files of its data set, where `render` was told; None: each file's own."""
+        return up_of(self.values["provenance"])
+
+    @property
     def provenance(self) -> dict[str, Any]:
         """What it was made from."""
         return dict(self.values["provenance"])
@@ -65,6 +70,12 @@ class Trained:
             "objective": self.provenance.get("objective"),
             "parameters": sum(each.numel() for each in self.model.parameters()),
         }
+
+
+def up_of(provenance: Mapping[str, Any]) -> Axis | None:
+    """What a checkpoint or an export says of the axis that `--up` names."""
+    up = provenance.get("up")
+    return up if up in get_args(Axis) else None
 
 
 def find(path: Path, work: Path) -> Path:
