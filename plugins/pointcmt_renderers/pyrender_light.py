@@ -1,0 +1,203 @@
+"""The light shader: raster's pictures by a few GL calls on pyrender's context. In: a mesh and cameras; out: views.
+
+pyrender's own shader costs ten times as much on a CPU: physical materials, four samples a pixel, a depth image that
+nobody asked for. Nothing of it is replaced here: the context is pyrender's, program and framebuffer are ours.
+Face normals are computed on the CPU, so that a sliver is lit like a large face.
+"""
+
+import ctypes
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pointcmt_cli.api import Cameras, Shape
+
+VERTEX = """#version 330 core
+uniform mat4 view, lens;
+uniform bool parallel;
+layout(location = 0) in vec3 place;
+layout(location = 1) in vec3 normal;
+layout(location = 2) in vec3 color;
+flat out vec3 facing;
+out vec3 tint;
+out float depth;
+void main() {
+    vec4 here = view * vec4(place, 1.0);
+    facing = mat3(view) * normal;
+    vec3 sight = parallel ? vec3(0.0, 0.0, -1.0) : here.xyz;
+    if (dot(facing, sight) > 0.0) facing = -facing;  // two-sided
+    tint = color;
+    depth = -here.z;
+    gl_Position = lens * here;
+}
+"""
+FRAGMENT = """#version 330 core
+uniform vec3 light;
+uniform vec2 levels;
+uniform vec2 span;
+flat in vec3 facing;
+in vec3 tint;
+in float depth;
+out vec3 pixel;
+void main() { pixel = SHADE; }
+"""
+SHADES = {
+    "lambert": "tint * (levels.x + levels.y * max(dot(facing, light), 0.0))",
+    "normal": "0.5 + 0.5 * facing",
+    "depth": "vec3(clamp((depth - span.x) / span.y, 0.0, 1.0))",
+    "silhouette": "vec3(0.0)",
+}
+
+
+class Light:
+    """A program on a context, for one kind of picture; framebuffers are made per image size and kept."""
+
+    def __init__(
+        self,
+        context: Any,
+        *,
+        shading: str,
+        color: bool,
+        samples: int,
+        light: NDArray[np.float64],
+        levels: tuple[float, float],
+    ) -> None:
+        from OpenGL import GL
+        from OpenGL.GL import shaders
+
+        self.gl, self.context, self.color, self.samples = GL, context, color, samples
+        self.size = 0
+        self.frames: list[int] = []
+        self.buffers: list[int] = []
+        context.make_current()
+        self.array = GL.glGenVertexArrays(1)
+        GL.glBindVertexArray(self.array)  # a core profile validates no program without one
+        self.program = shaders.compileProgram(
+            shaders.compileShader(VERTEX, GL.GL_VERTEX_SHADER),
+            shaders.compileShader(
+                FRAGMENT.replace("SHADE", SHADES[shading]), GL.GL_FRAGMENT_SHADER
+            ),
+        )
+        GL.glUseProgram(self.program)
+        GL.glUniform3f(self._at("light"), *light)
+        GL.glUniform2f(self._at("levels"), *levels)
+        GL.glEnable(GL.GL_DEPTH_TEST)
+        GL.glPixelStorei(GL.GL_PACK_ALIGNMENT, 1)  # rows of any width, without gaps
+        GL.glClearColor(1.0, 1.0, 1.0, 1.0)
+
+    def draw(self, shape: Shape, cameras: Cameras) -> NDArray[np.uint8]:
+        """Gray views (V, H, W), or RGB ones (V, H, W, 3)."""
+        gl, size = self.gl, cameras.size
+        self.context.make_current()
+        gl.glUseProgram(self.program)
+        self._frame(size)
+        images = np.empty((cameras.views, size, size, 3 if self.color else 1), np.uint8)
+        lens = projection(cameras).astype(np.float32)
+        gl.glUniformMatrix4fv(self._at("lens"), 1, True, lens)
+        gl.glUniform1i(self._at("parallel"), int(cameras.orthographic))
+        pixels = gl.GL_RGB if self.color else gl.GL_RED
+        with self._loaded(corners(shape, self.color)) as count:
+            for to_camera, image in zip(cameras.world_to_camera, images, strict=True):
+                gl.glUniformMatrix4fv(self._at("view"), 1, True, to_camera.astype(np.float32))
+                gl.glBindFramebuffer(gl.GL_FRAMEBUFFER, self.drawn)
+                gl.glClear(gl.GL_COLOR_BUFFER_BIT | gl.GL_DEPTH_BUFFER_BIT)
+                gl.glDrawArrays(gl.GL_TRIANGLES, 0, count)
+                if self.samples:
+                    gl.glBindFramebuffer(gl.GL_DRAW_FRAMEBUFFER, self.read)
+                    area = (0, 0, size, size)
+                    gl.glBlitFramebuffer(*area, *area, gl.GL_COLOR_BUFFER_BIT, gl.GL_NEAREST)
+                    gl.glBindFramebuffer(gl.GL_READ_FRAMEBUFFER, self.read)
+                gl.glReadPixels(0, 0, size, size, pixels, gl.GL_UNSIGNED_BYTE, image)
+        upright = images[:, ::-1]  # GL's row 0 is the lowest
+        return np.ascontiguousarray(upright if self.color else upright[..., 0])
+
+    def _at(self, name: str) -> int:
+        """A uniform's place; -1, which GL ignores, where this kind of picture does without it."""
+        return int(self.gl.glGetUniformLocation(self.program, name))
+
+    @contextmanager
+    def _loaded(self, data: NDArray[np.float32]) -> Iterator[int]:
+        """Corners (C, 6 or 9) in a buffer for as long as the block runs; their number."""
+        gl = self.gl
+        buffer = gl.glGenBuffers(1)
+        gl.glBindVertexArray(self.array)
+        gl.glBindBuffer(gl.GL_ARRAY_BUFFER, buffer)
+        gl.glBufferData(gl.GL_ARRAY_BUFFER, data.nbytes, data, gl.GL_STATIC_DRAW)
+        gl.glVertexAttrib3f(2, 1.0, 1.0, 1.0)  # white, where corners have no colours
+        for place in range(data.shape[1] // 3):
+            offset = ctypes.c_void_p(12 * place)
+            gl.glEnableVertexAttribArray(place)
+            gl.glVertexAttribPointer(place, 3, gl.GL_FLOAT, False, 4 * data.shape[1], offset)
+        try:
+            yield len(data)
+        finally:
+            gl.glDisableVertexAttribArray(2)
+            gl.glDeleteBuffers(1, [buffer])
+
+    def _frame(self, size: int) -> None:
+        """Bind framebuffers of that size; the old ones are freed when it changes."""
+        gl = self.gl
+        if size != self.size:
+            gl.glDeleteFramebuffers(len(self.frames), self.frames)
+            gl.glDeleteRenderbuffers(len(self.buffers), self.buffers)
+            self.frames.clear()
+            self.buffers.clear()
+            self.drawn = self.read = self._target(size, self.samples)
+            if self.samples:
+                self.read = self._target(size, 0)
+            self.size = size
+        gl.glViewport(0, 0, size, size)
+
+    def _target(self, size: int, samples: int) -> int:
+        gl = self.gl
+        frame, stores = gl.glGenFramebuffers(1), gl.glGenRenderbuffers(2)
+        gl.glBindFramebuffer(gl.GL_FRAMEBUFFER, frame)
+        formats = (gl.GL_RGBA8 if self.color else gl.GL_R8, gl.GL_DEPTH_COMPONENT24)
+        points = (gl.GL_COLOR_ATTACHMENT0, gl.GL_DEPTH_ATTACHMENT)
+        for store, layout, point in zip(stores, formats, points, strict=True):
+            gl.glBindRenderbuffer(gl.GL_RENDERBUFFER, store)
+            gl.glRenderbufferStorageMultisample(gl.GL_RENDERBUFFER, samples, layout, size, size)
+            gl.glFramebufferRenderbuffer(gl.GL_FRAMEBUFFER, point, gl.GL_RENDERBUFFER, store)
+        self.frames.append(frame)
+        self.buffers.extend(stores)
+        return int(frame)
+
+
+def corners(shape: Shape, color: bool) -> NDArray[np.float32]:
+    """Every face's three corners (3 F, 6 or 9): position, the face's unit normal, and RGB in [0, 1] if there is any."""
+    assert shape.faces is not None
+    places = shape.vertices[shape.faces].astype(np.float64)  # (F, 3, 3)
+    normals = np.cross(places[:, 1] - places[:, 0], places[:, 2] - places[:, 0])
+    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-300)
+    parts = [places, np.repeat(normals[:, None], 3, axis=1)]
+    if color and shape.vertex_colors is not None:
+        parts.append(shape.vertex_colors[shape.faces] / 255.0)
+    elif color and shape.face_colors is not None:
+        parts.append(np.repeat(shape.face_colors[:, None], 3, axis=1) / 255.0)
+    packed = np.concatenate(parts, axis=2, dtype=np.float32)
+    return packed.reshape(-1, packed.shape[2])
+
+
+def near_and_far(cameras: Cameras) -> tuple[float, float]:
+    """The depths between which the unit sphere lies, a little more; near stays positive for perspective cameras."""
+    away = np.linalg.norm(cameras.poses[:, :3, 3], axis=1)
+    near, far = float(away.min()) - 1.001, float(away.max()) + 1.001
+    return (near if cameras.orthographic else max(near, 1e-3)), far
+
+
+def projection(cameras: Cameras) -> NDArray[np.float64]:
+    """The 4 x 4 matrix from camera space to clip space, as OpenGL defines it."""
+    near, far = near_and_far(cameras)
+    lens = np.zeros((4, 4))
+    if cameras.half_height is not None:
+        lens[0, 0] = lens[1, 1] = 1 / cameras.half_height
+        lens[2, 2], lens[2, 3] = -2 / (far - near), -(far + near) / (far - near)
+        lens[3, 3] = 1.0
+        return lens
+    lens[0, 0] = lens[1, 1] = 1 / np.tan(0.5 * cameras.field_of_view)
+    lens[2, 2], lens[2, 3] = -(far + near) / (far - near), -2 * far * near / (far - near)
+    lens[3, 2] = -1.0
+    return lens
