@@ -28,6 +28,6 @@ def decompress(stream: bytes, shape: Sequence[int]) -> NDArray[np.uint8]:
     """
     try:
         pixels = isal_zlib.decompress(stream, bufsize=math.prod(shape))
-    except isal_zlib.error as error:
+    except isal_zlib.error as error:  # type: ignore[misc]  # a class, whatever its stub says
         raise ValueError(error) from error
     return np.frombuffer(pixels, np.uint8).reshape(shape)

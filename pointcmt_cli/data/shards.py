@@ -4,15 +4,16 @@ In: a `ViewsRow` and the digest of the settings it was made with; out: the same 
 """
 
 import hashlib
+import json
 import os
 import shutil
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from isal.isal_zlib import crc32
 
 from pointcmt_cli.data.files import atomic
 from pointcmt_cli.data.store import ViewsRow
@@ -20,6 +21,9 @@ from pointcmt_cli.errors import DataError
 
 _FORCED = "forced"
 """Marks a folder whose shards were all made by a run with `force`."""
+
+_BODY = ("points", "images")
+"""Of a `ViewsRow`, what follows the line of JSON."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ class Shards:
         try:
             yield
         finally:
-            if not any(self.folder.glob("*.npz")):
+            if not any(self.folder.glob("*.shard")):
                 self.clear()
 
     def _prepare(self, force: bool) -> None:
@@ -61,23 +65,28 @@ class Shards:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def save(self, row: ViewsRow) -> None:
-        """Keep a finished shape."""
-        values = {**asdict(row), "images": np.frombuffer(row.images, np.uint8)}
-        path = self._path(row.name)
-        with atomic(path, sync=False) as temporary, temporary.open("wb") as file:
-            np.savez(file, settings=self.settings, **values)
+        """Keep a finished shape: a line of JSON, the points as little-endian float32, the compressed images."""
+        body = row.points.astype("<f4", copy=False).tobytes() + row.images
+        told = {
+            "settings": self.settings,
+            "row": {key: value for key, value in vars(row).items() if key not in _BODY},
+            "points": row.points.nbytes,
+            "check": crc32(body),
+        }
+        with atomic(self._path(row.name), sync=False) as temporary:
+            temporary.write_bytes(json.dumps(told).encode() + b"\n" + body)
 
     def load(self, name: str) -> ViewsRow | None:
         """A finished shape; None: there is none of these settings, or its file is damaged."""
         try:
-            with self._path(name).open("rb") as file, np.load(file) as arrays:
-                values = dict(arrays)
-        except (OSError, EOFError, ValueError, zipfile.BadZipFile):
+            line, _, body = self._path(name).read_bytes().partition(b"\n")
+            told = json.loads(line)
+            if told["settings"] != self.settings or told["check"] != crc32(body):
+                return None
+        except (OSError, ValueError, KeyError, TypeError):
             return None
-        if values.pop("settings").item() != self.settings:
-            return None
-        plain = {key: value.item() for key, value in values.items() if value.ndim == 0}
-        return ViewsRow(**plain, points=values["points"], images=values["images"].tobytes())
+        points = np.frombuffer(body, "<f4", told["points"] // 4).reshape(-1, 3)
+        return ViewsRow(**told["row"], points=points, images=body[told["points"] :])
 
     def begin(self, name: str) -> None:
         """Say which shape this process works on now: the first line of its marker, written over the last one."""
@@ -97,4 +106,4 @@ class Shards:
         return names
 
     def _path(self, name: str) -> Path:
-        return self.folder / f"{hashlib.sha256(name.encode()).hexdigest()[:24]}.npz"
+        return self.folder / f"{hashlib.sha256(name.encode()).hexdigest()[:24]}.shard"
