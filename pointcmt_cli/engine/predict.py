@@ -1,7 +1,7 @@
 """Stage `predict`: a checkpoint (.pt) or an exported .onnx and mesh or cloud files -> classes with probabilities.
 
-Each file is read and sampled as `render` does it: the P points that training stored, of which the first N are used,
-turned z up as `render` was told. The draw is seeded by the shape's name, CLASS/NAME, which here are the file's folder and stem (a
+Each file is read and sampled as `render` does it, with the same axis up: the P points that training stored, of which
+the first N are used. The draw is seeded by the shape's name, CLASS/NAME, which here are the file's folder and stem (a
 folder train, val or test is passed over). So a file always gets the same answer, and a file of the data set the one
 that `evaluate` computes.
 """
