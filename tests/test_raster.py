@@ -12,9 +12,11 @@ from renderer_scenes import SQUARE, focal, from_direction, mesh, shape, square
 from pointcmt_cli.data.rigs import DISTANCE, Cameras, cameras, look_at
 from pointcmt_cli.data.shape import Shape
 from pointcmt_cli.errors import PointCMTError
-from pointcmt_renderers.kernels import NOTHING, project, visibility
 from pointcmt_renderers.raster import raster
+from pointcmt_renderers.raster_lens import NEAR
+from pointcmt_renderers.raster_scene import Scene
 
+NOTHING = -1
 HEADLIGHT = {"ambient": 0.0, "diffuse": 1.0, "light": (0.0, 0.0)}
 
 
@@ -23,24 +25,24 @@ def random_rotation(seed: int) -> NDArray[np.float64]:
     return np.asarray(turn[:3, :3])
 
 
-def depth(drawn: Shape, rig: Cameras) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+def depth(drawn: Shape, rig: Cameras) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Depth (H, W), infinite where nothing is, and the seen face (H, W), in the first view."""
-    assert drawn.faces is not None
-    screen = np.empty((len(drawn.vertices), 3), np.float32)
-    nearness = np.empty((rig.size, rig.size), np.float32)
-    seen = np.empty((rig.size, rig.size), np.int32)
-    project(drawn.vertices, rig.world_to_camera[0], focal(rig), rig.size, screen)
-    visibility(screen, drawn.faces.astype(np.uint32), nearness, seen)
-    with np.errstate(divide="ignore"):
-        return 1 / nearness.astype(np.float64), seen
+    scene = Scene(drawn, rig)
+    scene.look(0)
+    numbers = scene.keys & ((1 << scene.bits) - 1)
+    return scene.depths(0), np.where(numbers == 0, NOTHING, len(scene.faces) - numbers)
 
 
 def rays(rig: Cameras) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The eye (3,) and directions (H, W, 3) of length 1 along the view axis, in the first view."""
-    steps = (np.arange(rig.size) + 0.5 - 0.5 * rig.size) / focal(rig)
+    """Starts and directions (H, W, 3), of length 1 along the line of sight, in the first view."""
+    steps = (np.arange(rig.size) + 0.5 - 0.5 * rig.size) / rig.scale
     right, up = np.meshgrid(steps, -steps)
-    local = np.stack([right, up, -np.ones_like(right)], axis=-1)
-    return rig.poses[0, :3, 3], local @ rig.poses[0, :3, :3].T
+    nothing, one = np.zeros_like(right), np.ones_like(right)
+    start, along = np.stack([nothing] * 3, -1), np.stack([right, up, -one], -1)
+    if rig.orthographic:
+        start, along = np.stack([right, up, nothing], -1), np.stack([nothing, nothing, -one], -1)
+    turn = rig.poses[0, :3, :3].T
+    return start @ turn + rig.poses[0, :3, 3], along @ turn
 
 
 def test_sphere_has_the_analytic_outline_and_depth() -> None:
@@ -50,8 +52,8 @@ def test_sphere_has_the_analytic_outline_and_depth() -> None:
     outline = focal(rig) * np.tan(np.arcsin(radius / DISTANCE))
     assert (seen != NOTHING).sum() == pytest.approx(np.pi * outline**2, rel=5e-3)
     eye, along = rays(rig)
-    a, b = (along**2).sum(-1), along @ eye
-    inside = b**2 - a * (eye @ eye - radius**2)
+    a, b = (along**2).sum(-1), (along * eye).sum(-1)
+    inside = b**2 - a * ((eye**2).sum(-1) - radius**2)
     hit = (inside > 0.1) & (seen != NOTHING)  # near the outline a polyhedron is no sphere
     expected = (-b - np.sqrt(np.maximum(inside, 0))) / a
     np.testing.assert_allclose(found[hit], expected[hit], atol=1e-3)
@@ -64,7 +66,7 @@ def test_plane_has_the_analytic_depth_in_perspective() -> None:
     found, seen = depth(shape(square(0.0, 0.6), SQUARE), rig)
     eye, along = rays(rig)
     covered = seen != NOTHING
-    np.testing.assert_allclose(found[covered], (-eye[2] / along[..., 2])[covered], atol=1e-5)
+    np.testing.assert_allclose(found[covered], (-eye[..., 2] / along[..., 2])[covered], atol=1e-5)
     assert covered.mean() > 0.05
 
 
@@ -96,8 +98,10 @@ def test_z_is_up_and_x_is_right_seen_from_minus_y() -> None:
         assert covered[rows, columns].sum() == covered.sum() > 0
 
 
-def ray_cast(drawn: Shape, rig: Cameras) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """The slow obvious twin: the nearest face (H, W) along each ray, and where rounding may decide."""
+def ray_cast(
+    drawn: Shape, rig: Cameras
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.bool_]]:
+    """The slow obvious twin: the nearest face (H, W) along each ray, its depth, and where rounding may decide."""
     assert drawn.faces is not None
     eye, along = rays(rig)
     nearest = np.full(along.shape[:2], np.inf)
@@ -107,15 +111,15 @@ def ray_cast(drawn: Shape, rig: Cameras) -> tuple[NDArray[np.int64], NDArray[np.
         system = np.stack(
             [np.broadcast_to(b - a, along.shape), np.broadcast_to(c - a, along.shape), -along], -1
         )
-        solved = np.linalg.solve(system, np.broadcast_to(eye - a, along.shape)[..., None])[..., 0]
+        solved = np.linalg.solve(system, (eye - a)[..., None])[..., 0]
         share = np.stack([solved[..., 0], solved[..., 1], 1 - solved[..., 0] - solved[..., 1]])
         distance = solved[..., 2]
-        hit = (share >= 0).all(0)
+        hit = (share >= 0).all(0) & (distance > NEAR)
         doubtful |= (share.min(0) > -1e-3) & (share.min(0) < 1e-3)
         doubtful |= hit & (np.abs(distance - nearest) < 1e-4)
         nearer = hit & (distance < nearest)
         nearest[nearer], seen[nearer] = distance[nearer], number
-    return seen, doubtful
+    return seen, nearest, doubtful
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -125,7 +129,7 @@ def test_random_triangles_equal_the_naive_twin(seed: int) -> None:
     drawn = shape(vertices, random.permuted(np.tile(np.arange(30), (20, 1)), axis=1)[:, :3])
     rig = from_direction(random.normal(size=3), 48)
     _, seen = depth(drawn, rig)
-    expected, doubtful = ray_cast(drawn, rig)
+    expected, _, doubtful = ray_cast(drawn, rig)
     assert doubtful.mean() < 0.2
     np.testing.assert_array_equal(seen[~doubtful], expected[~doubtful])
     assert drawn.faces is not None
@@ -187,15 +191,38 @@ def test_slivers_stay_inside_their_depth() -> None:
 
 
 def test_what_is_behind_the_camera_or_beside_the_image_is_left_out() -> None:
-    pose = look_at(np.array([[0.0, 0.0, 0.25]]))
-    inside = Cameras("inside", pose, 32)
+    inside = Cameras("inside", look_at(np.array([[0.0, 0.0, 0.25]])), 32)
     behind = shape(square(0.5), SQUARE)
-    across = shape([[0, 0, -0.5], [0.1, 0, 0.5], [0, 0.1, 0.5]], [[0, 1, 2]])
     beside = shape(square(0.0) + np.array([5, 0, 0]), SQUARE)
-    for drawn in (behind, across, beside):
+    for drawn in (behind, beside):
         assert (raster()(drawn, inside) == 255).all()
     wide = shape(square(0.0, 50.0), SQUARE)  # reaches far over the image's borders
     assert (raster()(wide, inside) < 255).all()
+
+
+@pytest.mark.parametrize("half_height", [None, 0.4])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_camera_inside_the_shape_equals_the_naive_twin(
+    seed: int, half_height: float | None
+) -> None:
+    random = np.random.default_rng(seed)
+    drawn = shape(random.uniform(-0.57, 0.57, (90, 3)), np.arange(90))
+    at = random.uniform(-0.2, 0.2, (1, 3))
+    rig = Cameras("inside", look_at(at), 48, field_of_view=1.5, half_height=half_height)
+    found, seen = depth(drawn, rig)
+    expected, distance, doubtful = ray_cast(drawn, rig)
+    assert doubtful.mean() < 0.2
+    assert (expected != NOTHING).mean() > 0.2
+    np.testing.assert_array_equal(seen[~doubtful], expected[~doubtful])
+    np.testing.assert_allclose(found[~doubtful], distance[~doubtful], atol=1e-4)
+
+
+def test_walls_around_a_camera_have_no_gaps() -> None:
+    """Every face crosses the image's border or the plane of the camera; each edge is shared."""
+    room = mesh(trimesh.creation.icosphere(subdivisions=1))
+    rig = Cameras("inside", look_at(np.array([[0.1, 0.2, 0.3]])), 200, field_of_view=2.4)
+    found, _ = depth(room, rig)
+    assert np.isfinite(found).all()
 
 
 def test_one_pixel_and_odd_sizes() -> None:

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pointcmt_cli.api import Cameras, PointCMTError, Renderer, Shape
-from pointcmt_renderers.kernels import face_planes, lambert, project, visibility
+from pointcmt_renderers.kernels import face_planes, lambert, look_up
+from pointcmt_renderers.raster_scene import Scene
 
 
 def raster(
@@ -29,28 +30,16 @@ def raster(
     to_light = np.array([*light, 1.0]) / np.linalg.norm([*light, 1.0])
 
     def draw(shape: Shape, cameras: Cameras) -> NDArray[np.uint8]:
-        if shape.faces is None:
-            raise PointCMTError(
-                f"{shape.name}: the raster renderer draws meshes and this is a cloud; use --renderer points"
-            )
-        vertices = np.ascontiguousarray(shape.vertices, np.float32)
-        faces = np.ascontiguousarray(shape.faces, np.uint32)
-        size, count = cameras.size, len(faces)
-        focal = 0.5 * size / np.tan(0.5 * cameras.field_of_view)
-        planes = np.empty((4, count), np.float32)
-        screen = np.empty((len(vertices), 3), np.float32)
-        shades = np.empty(1 + count, np.uint8)
-        nearness = np.empty((size, size), np.float32)
-        seen = np.empty((size, size), np.int32)
-        images = np.empty((cameras.views, size, size), np.uint8)
-        poses, to_cameras = cameras.poses, cameras.world_to_camera
-        eyes = poses[:, :3, 3].astype(np.float32)
-        lights = (poses[:, :3, :3] @ to_light).astype(np.float32)
-        face_planes(vertices, faces, planes)
+        scene = Scene(shape, cameras)
+        planes = np.empty((4, 1 + len(scene.faces)), np.float32)
+        shades = np.empty(1 + len(scene.faces), np.uint8)
+        images = np.empty((cameras.views, cameras.size, cameras.size), np.uint8)
+        lights = (cameras.poses[:, :3, :3] @ to_light).astype(np.float32)
+        face_planes(scene.frame.places, scene.faces, planes)
         for view, image in enumerate(images):
-            project(vertices, to_cameras[view], focal, size, screen)
-            visibility(screen, faces, nearness, seen)
-            lambert(planes, eyes[view], lights[view], levels, seen, shades, image)
+            scene.look(view)
+            lambert(planes, scene.lenses.eyes[view], lights[view], levels, shades)
+            look_up(scene.keys, scene.bits, shades, image)
         return images
 
     return draw
