@@ -10,7 +10,8 @@ with); on a CPU the same function is computed without its big tensors, and at le
 - the last layer is pooled before its batch norm and ReLU (through its negative where the norm's weight is negative);
   its statistics come from the Gram matrix of its input, and so do its gradients: batch norm's gradient is affine in its
   input, but for what flows through the few maxima;
-- a bias before a batch norm only moves its running mean: its gradient in training is exactly 0.
+- a bias before a batch norm only moves its running mean: its gradient in training is exactly 0;
+- one layer alone (an edge convolution) is pooled before it is normed, and has no rows at all: `pooled_layer`.
 """
 
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from pointcmt_cli.ops.points import gather
+from pointcmt_cli.ops.pooled_layer import pooled_layer
 from pointcmt_cli.ops.pooled_mlp_backward import backward
 from pointcmt_cli.ops.pooled_mlp_cpu import Rows, infer, train
 
@@ -43,8 +45,12 @@ def pooled_mlp(
     layers = [cast("nn.Linear", each) for each in linears]
     batch_norms = [cast("nn.BatchNorm1d", each) for each in norms]
     training = batch_norms[0].training
-    if not _fast(first, batch_norms) or (torch.is_grad_enabled() and not training):
+    lone = len(layers) == 1
+    fast = _fast(first, batch_norms) and not (lone and index is None)
+    if not fast or (torch.is_grad_enabled() and not training):
         return straightforward(first, centres, index, layers, batch_norms, last_relu)
+    if lone and centres is not None and index is not None:
+        return pooled_layer(first, centres, index, layers[0], batch_norms[0], last_relu)
     if training:
         parameters = [
             each
@@ -127,7 +133,7 @@ class _PooledMLP(torch.autograd.Function):
 def _fast(first: Tensor, norms: Sequence[nn.BatchNorm1d]) -> bool:
     usual = all(n.momentum is not None and n.affine and n.track_running_stats for n in norms)
     known = first.device.type == "cpu" and first.dtype in (torch.float32, torch.float64)
-    return usual and known and len(norms) > 1 and not torch.compiler.is_compiling()
+    return usual and known and not torch.compiler.is_compiling()
 
 
 def _low_precision() -> bool:

@@ -102,7 +102,7 @@ class Rows:
             kernels.group_moments(first, centres, index, start, end, pilot.numpy(), sums[part])
 
         share(add, len(self.parts))
-        return _statistics(sums, pilot, self.total)
+        return statistics(sums, pilot, self.total)
 
     def new_sums(self, channels: int) -> NDArray[np.float64]:
         """Zeros (parts, 2, C) that the kernels add to."""
@@ -172,7 +172,7 @@ def infer(
     low: bool,
 ) -> Tensor:
     """Pooled rows (G, CL) with running statistics; all layers of a block at once, nothing kept."""
-    folded = [_running(*pair, rows.first.dtype) for pair in zip(linears, norms, strict=True)]
+    folded = [running(*pair, rows.first.dtype) for pair in zip(linears, norms, strict=True)]
     layers = Layers(rows, low)
     layers.add(folded[0])
     last = Last(linears[-1], norms[-1], rows)
@@ -201,17 +201,17 @@ def train(
     The Gram matrix (C, C) and the sum (C,) over all rows are float64; they give the last layer's statistics.
     """
     layers = Layers(rows, low)
-    layers.add(_tracked(*rows.moments(), linears[0], norms[0], rows))
+    layers.add(tracked(*rows.moments(), linears[0], norms[0], rows))
     for place in range(1, len(linears) - 1):
         mean, variance = _keep_product(layers, place, linears[place])
-        layers.add(_tracked(mean, variance, linears[place], norms[place], rows))
+        layers.add(tracked(mean, variance, linears[place], norms[place], rows))
     last = Last(linears[-1], norms[-1], rows)
     gram, total = _pool_last(layers, last, len(linears) - 2)
     weight = linears[-1].weight.detach().double()
     mean = total / rows.total
     covariance = gram / rows.total - torch.outer(mean, mean)
     variance = ((weight @ covariance) * weight).sum(dim=1)
-    layers.add(_tracked(weight @ mean, variance, linears[-1], norms[-1], rows))
+    layers.add(tracked(weight @ mean, variance, linears[-1], norms[-1], rows))
     return layers, last, gram, total
 
 
@@ -232,7 +232,7 @@ def _keep_product(layers: Layers, place: int, linear: nn.Linear) -> tuple[Tensor
 
     share(run, len(rows.parts))
     layers.products.append(z)
-    return _statistics(sums, pilot, rows.total)
+    return statistics(sums, pilot, rows.total)
 
 
 def _pool_last(layers: Layers, last: Last, place: int) -> tuple[Tensor, Tensor]:
@@ -263,14 +263,16 @@ def product(a: Tensor, b: Tensor, low: bool) -> Tensor:
     return torch.mm(a.bfloat16(), b.bfloat16()) if low else torch.mm(a, b)
 
 
-def _statistics(sums: NDArray[Any], pilot: Tensor, total: int) -> tuple[Tensor, Tensor]:
+def statistics(sums: NDArray[Any], pilot: Tensor, total: int) -> tuple[Tensor, Tensor]:
+    """Mean and biased variance (C,), float64, from each part's sums of x - pilot and of its square."""
     one, two = torch.from_numpy(sums.sum(axis=0) / total)
     return one + pilot.double(), two - one.square()
 
 
-def _tracked(
+def tracked(
     mean: Tensor, variance: Tensor, linear: nn.Linear, norm: nn.BatchNorm1d, rows: Rows
 ) -> Norm:
+    """The norm with these batch statistics, which also move the running ones."""
     assert norm.running_mean is not None
     assert norm.running_var is not None
     assert norm.num_batches_tracked is not None
@@ -284,7 +286,8 @@ def _tracked(
     return Norm.of(mean, variance, norm, rows.first.dtype)
 
 
-def _running(linear: nn.Linear, norm: nn.BatchNorm1d, dtype: torch.dtype) -> Norm:
+def running(linear: nn.Linear, norm: nn.BatchNorm1d, dtype: torch.dtype) -> Norm:
+    """The norm with its running statistics, for z without the Linear's bias."""
     assert norm.running_mean is not None
     assert norm.running_var is not None
     mean = norm.running_mean.double()

@@ -1,0 +1,74 @@
+"""DGCNN (Wang et al., TOG 2019, arXiv 1801.07829), the encoder: points (B, N, 3) -> features (B, 2048).
+
+Four edge convolutions, each on the k nearest neighbours in the space of its own input: one layer on (x_j - x_i, x_i)
+and the maximum over j. All four outputs together go through one more layer, then the maximum and the mean over the
+points. The paper's section 4.1 without the spatial transform, as in the authors' PyTorch code (WangYueFt/dgcnn). The
+core's neck and head replace the paper's head (512, 256, K).
+
+An edge convolution is linear in x_j and x_i, and LeakyReLU is monotone: the layer acts on points before they are
+grouped, and the maximum comes before norm and activation.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pointcmt_cli.api import PointCMTError, k_nearest, pooled_mlp
+
+SLOPE = 0.2
+"""Of every LeakyReLU, as in the authors' code."""
+WIDTHS = (64, 64, 128, 256)
+"""Of the edge convolutions."""
+
+
+class EdgeConvolution(nn.Module):
+    """Rows (B, N, C) -> (B, N, D): max over the k nearest j of LeakyReLU(norm(W (x_j - x_i, x_i)))."""
+
+    def __init__(self, channels: int, width: int, neighbours: int) -> None:
+        super().__init__()
+        self.neighbours = neighbours
+        self.linear = nn.Linear(2 * channels, width, bias=False)
+        self.norm = nn.BatchNorm1d(width)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """See the class; with fewer than k points, all of them are neighbours."""
+        with torch.autocast(rows.device.type, enabled=False):  # neighbours tell small differences
+            index = k_nearest(rows, rows, min(self.neighbours, rows.shape[1]))  # (B, N, k)
+            of_difference, of_centre = self.linear.weight.chunk(2, dim=1)
+            first = F.linear(rows, of_difference)
+            seen_from = F.linear(rows, of_difference - of_centre)
+            pooled = pooled_mlp(first, seen_from, index, [self.linear], [self.norm], False)
+        return F.leaky_relu(pooled, SLOPE)
+
+
+class DGCNN(nn.Module):
+    """See the module's text."""
+
+    minimum_points = 1
+
+    def __init__(self, neighbours: int, width: int) -> None:
+        super().__init__()
+        self.edges = nn.ModuleList(
+            EdgeConvolution(channels, out, neighbours)
+            for channels, out in zip((3, *WIDTHS[:-1]), WIDTHS, strict=True)
+        )
+        self.linear = nn.Linear(sum(WIDTHS), width, bias=False)
+        self.norm = nn.BatchNorm1d(width)
+        self.feature_dim = 2 * width
+
+    def forward(self, points: Tensor) -> Tensor:
+        """Points (B, N, 3) in the unit sphere -> features (B, 2048): maxima, then means."""
+        rows, outputs = points, []
+        for edge in self.edges:
+            rows = edge(rows)
+            outputs.append(rows)
+        joined = self.linear(torch.cat(outputs, dim=-1))
+        values = F.leaky_relu(self.norm(joined.flatten(0, 1)), SLOPE).view_as(joined)
+        return torch.cat([values.amax(dim=1), values.mean(dim=1)], dim=-1)
+
+
+def dgcnn(*, neighbours: int = 20, width: int = 1024) -> DGCNN:
+    """DGCNN; `neighbours` k (the authors: 20 for 1,024 points, 40 for 2,048), `width` of the last layer."""
+    if min(neighbours, width) < 1:
+        raise PointCMTError(f"neighbours and width: at least 1 each, got {neighbours} and {width}")
+    return DGCNN(neighbours, width)
