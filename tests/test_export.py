@@ -224,6 +224,8 @@ def test_the_command_shows_size_difference_and_latency(
         pytest.param("pointnet2", {}, "onnx", marks=pytest.mark.slow),
         pytest.param("pointnet2", {}, "pt2", marks=pytest.mark.slow),
         pytest.param("pointnet2", {"variant": "msg"}, "onnx", marks=pytest.mark.slow),
+        ("dgcnn", {}, "onnx"),
+        pytest.param("dgcnn", {}, "pt2", marks=pytest.mark.slow),
     ],
 )
 def test_first_party_backbones_can_be_exported(

@@ -161,6 +161,8 @@ def _first_within(squares: Tensor, radius: float, count: int) -> Tensor:
 
 
 def _smallest(squares: Tensor, count: int) -> Tensor:
+    if torch.compiler.is_exporting():  # ONNX knows no stable sort; its TopK takes the lowest index first
+        return squares.topk(count, dim=-1, largest=False, sorted=True).indices
     if not _on_numba(squares):
         return squares.sort(dim=-1, stable=True).indices[..., :count].contiguous()
     index = torch.empty(*squares.shape[:-1], count, dtype=torch.int64)
