@@ -56,6 +56,8 @@ class Lenses:
     """(V, 4, 4): a place and 1 -> column * w, row * w, nearness * w, w."""
     eyes: NDArray[np.float32]
     """(V, 4) where each view is seen from: a point and 1, or a direction and 0."""
+    away: NDArray[np.float64]
+    """(V,) depth of the frame's middle."""
     nearest: NDArray[np.float64]
     """(V,) depth of nearness 1."""
     farthest: NDArray[np.float64]
@@ -100,6 +102,7 @@ def lenses(cameras: Cameras, frame: Frame) -> Lenses:
     return Lenses(
         np.stack([image[:, 0], image[:, 1], near, w], axis=1),
         eyes.astype(np.float32),
+        away[:, 3],
         nearest,
         furthest,
         (beside <= room) & (away[:, 3] - frame.radius >= NEAR),

@@ -62,3 +62,9 @@ class Scene:
         """Depth (H, W) along the line of sight in the frame's units, infinite where nothing is; after `look`."""
         nearness = (self.keys >> self.bits) / 2.0 ** (NEARNESS_BITS - self.bits)
         return np.where(self.keys == 0, np.inf, self.lenses.depths(view, nearness))
+
+    def from_screen(self, view: int) -> NDArray[np.float64]:
+        """(4, 4): column, row, a key's upper bits and 1 -> place * w, w."""
+        inverse = np.linalg.inv(self.lenses.matrices[view])
+        inverse[:, 2] /= 2.0 ** (NEARNESS_BITS - self.bits)
+        return inverse
