@@ -7,16 +7,24 @@ import numpy as np
 import pytest
 import trimesh
 from numpy.typing import NDArray
-from renderer_scenes import SQUARE, focal, from_direction, mesh, shape, square
+from renderer_scenes import (
+    NOTHING,
+    SQUARE,
+    from_direction,
+    mesh,
+    ray_cast,
+    rays,
+    shape,
+    square,
+    triangles,
+)
 
 from pointcmt_cli.data.rigs import DISTANCE, Cameras, cameras, look_at
 from pointcmt_cli.data.shape import Shape
 from pointcmt_cli.errors import PointCMTError
-from pointcmt_renderers.raster import raster
-from pointcmt_renderers.raster_lens import NEAR
+from pointcmt_renderers.raster import depth_maps, raster
 from pointcmt_renderers.raster_scene import Scene
 
-NOTHING = -1
 HEADLIGHT = {"ambient": 0.0, "diffuse": 1.0, "light": (0.0, 0.0)}
 
 
@@ -33,49 +41,50 @@ def depth(drawn: Shape, rig: Cameras) -> tuple[NDArray[np.float64], NDArray[np.i
     return scene.depths(0), np.where(numbers == 0, NOTHING, len(scene.faces) - numbers)
 
 
-def rays(rig: Cameras) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Starts and directions (H, W, 3), of length 1 along the line of sight, in the first view."""
-    steps = (np.arange(rig.size) + 0.5 - 0.5 * rig.size) / rig.scale
-    right, up = np.meshgrid(steps, -steps)
-    nothing, one = np.zeros_like(right), np.ones_like(right)
-    start, along = np.stack([nothing] * 3, -1), np.stack([right, up, -one], -1)
-    if rig.orthographic:
-        start, along = np.stack([right, up, nothing], -1), np.stack([nothing, nothing, -one], -1)
-    turn = rig.poses[0, :3, :3].T
-    return start @ turn + rig.poses[0, :3, 3], along @ turn
-
-
-def test_sphere_has_the_analytic_outline_and_depth() -> None:
-    radius, rig = 0.8, from_direction([1, 2, 3], 224)
+@pytest.mark.parametrize("half_height", [None, 1.0])
+def test_sphere_has_the_analytic_outline_and_depth(half_height: float | None) -> None:
+    radius, rig = 0.8, from_direction([1, 2, 3], 224, half_height=half_height)
     sphere = mesh(trimesh.creation.icosphere(subdivisions=5, radius=radius))
-    found, seen = depth(sphere, rig)
-    outline = focal(rig) * np.tan(np.arcsin(radius / DISTANCE))
-    assert (seen != NOTHING).sum() == pytest.approx(np.pi * outline**2, rel=5e-3)
-    eye, along = rays(rig)
-    a, b = (along**2).sum(-1), (along * eye).sum(-1)
-    inside = b**2 - a * ((eye**2).sum(-1) - radius**2)
-    hit = (inside > 0.1) & (seen != NOTHING)  # near the outline a polyhedron is no sphere
+    found = depth_maps(sphere, rig)[0]
+    covered = np.isfinite(found)
+    outline = rig.scale * (radius if half_height else np.tan(np.arcsin(radius / DISTANCE)))
+    assert covered.sum() == pytest.approx(np.pi * outline**2, rel=5e-3)
+    start, along = rays(rig)
+    a, b, c = (along**2).sum(-1), (along * start).sum(-1), (start**2).sum(-1) - radius**2
+    inside = b**2 - a * c
+    hit = (inside > 0.1) & covered  # near the outline a polyhedron is no sphere
     expected = (-b - np.sqrt(np.maximum(inside, 0))) / a
     np.testing.assert_allclose(found[hit], expected[hit], atol=1e-3)
-    for row in seen != NOTHING:  # no holes: what is covered in a row is one run
+    for row in covered:  # no holes: what is covered in a row is one run
         assert np.abs(np.diff(row.astype(int))).sum() in (0, 2)
 
 
-def test_plane_has_the_analytic_depth_in_perspective() -> None:
-    rig = from_direction([1, -1, 1], 96)
-    found, seen = depth(shape(square(0.0, 0.6), SQUARE), rig)
-    eye, along = rays(rig)
-    covered = seen != NOTHING
-    np.testing.assert_allclose(found[covered], (-eye[..., 2] / along[..., 2])[covered], atol=1e-5)
+@pytest.mark.parametrize("half_height", [None, 0.9])
+def test_plane_has_the_analytic_depth(half_height: float | None) -> None:
+    rig = from_direction([1, -1, 1], 96, half_height=half_height)
+    found = depth_maps(shape(square(0.0, 0.6), SQUARE), rig)[0]
+    start, along = rays(rig)
+    covered = np.isfinite(found)
+    np.testing.assert_allclose(found[covered], (-start[..., 2] / along[..., 2])[covered], atol=1e-5)
     assert covered.mean() > 0.05
 
 
-def test_cube_has_the_analytic_outline() -> None:
-    rig = from_direction([0, 0, 1], 128)
-    image = raster()(mesh(trimesh.creation.box((1, 1, 1))), rig)[0]
-    half = focal(rig) * 0.5 / (DISTANCE - 0.5)
+@pytest.mark.parametrize("half_height", [None, 1.2])
+def test_cube_has_the_analytic_outline_and_depth(half_height: float | None) -> None:
+    cube, rig = mesh(trimesh.creation.box((1, 1, 1))), from_direction([0, 0, 1], 128)
+    rig = replace(rig, half_height=half_height)
+    half = rig.scale * 0.5 / (1 if half_height else DISTANCE - 0.5)
     inside = np.abs(np.arange(128) + 0.5 - 64) < half
-    np.testing.assert_array_equal(image < 255, inside[:, None] & inside)
+    expected = np.where(inside[:, None] & inside, DISTANCE - 0.5, np.inf)
+    np.testing.assert_allclose(depth_maps(cube, rig)[0], expected, atol=1e-5)
+    np.testing.assert_array_equal(raster()(cube, rig)[0] < 255, inside[:, None] & inside)
+    corner = replace(from_direction([1, 1, 1], 96), half_height=half_height)
+    start, along = rays(corner)
+    first = ((0.5 - start) / along).max(-1)  # the last of its three visible sides' planes
+    found = depth_maps(cube, corner)[0]
+    covered = np.isfinite(found)
+    assert covered.mean() > 0.1
+    np.testing.assert_allclose(found[covered], first[covered], atol=1e-5)
 
 
 def test_nearer_face_wins_from_either_side_and_in_either_order() -> None:
@@ -98,51 +107,18 @@ def test_z_is_up_and_x_is_right_seen_from_minus_y() -> None:
         assert covered[rows, columns].sum() == covered.sum() > 0
 
 
-def ray_cast(
-    drawn: Shape, rig: Cameras
-) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.bool_]]:
-    """The slow obvious twin: the nearest face (H, W) along each ray, its depth, and where rounding may decide."""
-    assert drawn.faces is not None
-    eye, along = rays(rig)
-    nearest = np.full(along.shape[:2], np.inf)
-    seen = np.full(along.shape[:2], NOTHING)
-    doubtful = np.zeros(along.shape[:2], bool)
-    for number, (a, b, c) in enumerate(drawn.vertices[drawn.faces].astype(np.float64)):
-        system = np.stack(
-            [np.broadcast_to(b - a, along.shape), np.broadcast_to(c - a, along.shape), -along], -1
-        )
-        solved = np.linalg.solve(system, (eye - a)[..., None])[..., 0]
-        share = np.stack([solved[..., 0], solved[..., 1], 1 - solved[..., 0] - solved[..., 1]])
-        distance = solved[..., 2]
-        hit = (share >= 0).all(0) & (distance > NEAR)
-        doubtful |= (share.min(0) > -1e-3) & (share.min(0) < 1e-3)
-        doubtful |= hit & (np.abs(distance - nearest) < 1e-4)
-        nearer = hit & (distance < nearest)
-        nearest[nearer], seen[nearer] = distance[nearer], number
-    return seen, nearest, doubtful
-
-
+@pytest.mark.parametrize("half_height", [None, 0.8])
 @pytest.mark.parametrize("seed", range(4))
-def test_random_triangles_equal_the_naive_twin(seed: int) -> None:
-    random = np.random.default_rng(seed)
-    vertices = random.uniform(-0.57, 0.57, (30, 3))
-    drawn = shape(vertices, random.permuted(np.tile(np.arange(30), (20, 1)), axis=1)[:, :3])
-    rig = from_direction(random.normal(size=3), 48)
-    _, seen = depth(drawn, rig)
-    expected, _, doubtful = ray_cast(drawn, rig)
-    assert doubtful.mean() < 0.2
-    np.testing.assert_array_equal(seen[~doubtful], expected[~doubtful])
-    assert drawn.faces is not None
-    corners = drawn.vertices[drawn.faces].astype(np.float64)
-    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
-    eye = rig.poses[0, :3, 3]
-    normals *= np.sign(((eye - corners[:, 0]) * normals).sum(1))[:, None]
-    light = rig.poses[0, :3, :3] @ np.array([0.3, 0.6, 1]) / np.linalg.norm([0.3, 0.6, 1])
-    shade = 255 * (0.15 + 0.65 * np.clip(normals @ light, 0, 1))
-    image = raster()(drawn, rig)[0]
-    twin = np.where(expected == NOTHING, 255, shade[expected])
-    assert np.abs(image - twin)[~doubtful].max() < 0.51
+def test_random_triangles_equal_the_naive_twin(seed: int, half_height: float | None) -> None:
+    drawn, direction = triangles(seed), np.random.default_rng(seed).normal(size=3)
+    rig = from_direction(direction, 48, half_height=half_height)
+    found, seen = depth(drawn, rig)
+    expected = ray_cast(drawn, rig)
+    sure = ~expected.doubtful
+    assert sure.mean() > 0.8
+    np.testing.assert_array_equal(seen[sure], expected.seen[sure])
+    np.testing.assert_allclose(found[sure], expected.depth[sure], atol=1e-5)
+    np.testing.assert_array_equal(depth_maps(drawn, rig)[0], found.astype(np.float32))
 
 
 def test_the_order_of_vertices_and_faces_does_not_matter() -> None:
@@ -210,11 +186,12 @@ def test_a_camera_inside_the_shape_equals_the_naive_twin(
     at = random.uniform(-0.2, 0.2, (1, 3))
     rig = Cameras("inside", look_at(at), 48, field_of_view=1.5, half_height=half_height)
     found, seen = depth(drawn, rig)
-    expected, distance, doubtful = ray_cast(drawn, rig)
-    assert doubtful.mean() < 0.2
-    assert (expected != NOTHING).mean() > 0.2
-    np.testing.assert_array_equal(seen[~doubtful], expected[~doubtful])
-    np.testing.assert_allclose(found[~doubtful], distance[~doubtful], atol=1e-4)
+    expected = ray_cast(drawn, rig)
+    sure = ~expected.doubtful
+    assert sure.mean() > 0.8
+    assert (expected.seen != NOTHING).mean() > 0.2
+    np.testing.assert_array_equal(seen[sure], expected.seen[sure])
+    np.testing.assert_allclose(found[sure], expected.depth[sure], atol=1e-4)
 
 
 def test_walls_around_a_camera_have_no_gaps() -> None:

@@ -21,7 +21,7 @@ MANY = 256
 def corner_normals(
     places: NDArray[np.float32], faces: NDArray[np.uint32], planes: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """(F, 3, 3), by face and not by number, on the side of the face's own normal; not of unit length.
+    """(F, 3, 3), by face and not by number, unit normals on the side of the face's own.
 
     `places` are (3, N), `planes` (4, 1 + F) those of `face_planes`. Weighted by the face's angle at the corner
     (Thürmer and Wüthrich, Journal of Graphics Tools 1998), which does not depend on how a surface is cut in triangles.
@@ -85,7 +85,8 @@ def sum_neighbours(
                     weight = angles[neighbour, corners[other] % 3]
                     weight = -weight if cosine < 0.0 else weight
                     sx, sy, sz = sx + weight * u, sy + weight * v, sz + weight * w
-            bent = sx * sx + sy * sy + sz * sz > 0.0
-            normals[face, corner, 0] = sx if bent else x
-            normals[face, corner, 1] = sy if bent else y
-            normals[face, corner, 2] = sz if bent else z
+            length = np.sqrt(sx * sx + sy * sy + sz * sz)
+            bent = length > 0.0
+            normals[face, corner, 0] = sx / length if bent else x
+            normals[face, corner, 1] = sy / length if bent else y
+            normals[face, corner, 2] = sz / length if bent else z
