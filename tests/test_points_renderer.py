@@ -1,12 +1,22 @@
-"""The points renderer: where a point lands, how gray it is, and a slow obvious twin."""
+"""The points renderer: where a point lands, how gray it is, a slow obvious twin, and the same bytes by torch."""
 
+import subprocess
+import sys
 from dataclasses import replace
+from itertools import product
+from typing import Any
 
 import numpy as np
-from renderer_scenes import SQUARE, focal, from_direction, shape, square
+import pytest
+import trimesh
+from numpy.typing import NDArray
+from renderer_scenes import SQUARE, from_direction, mesh, shape, square
 
-from pointcmt_cli.data.rigs import DISTANCE
+from pointcmt_cli.api import Cameras, PointCMTError, Shape
+from pointcmt_cli.data.rigs import DISTANCE, cameras
 from pointcmt_renderers.points import points
+from pointcmt_renderers.points_scene import estimated_normals
+from pointcmt_renderers.raster import raster
 
 
 def test_a_point_is_a_square_whose_gray_is_its_depth() -> None:
@@ -28,15 +38,17 @@ def test_a_pixel_is_the_mean_depth_weighted_by_nearness() -> None:
         assert image[16, 16] == round(255 * (0.1 + 0.7 * (mean - DISTANCE + 1) / 2))
 
 
-def test_clouds_equal_the_naive_twin_in_any_order() -> None:
+@pytest.mark.parametrize("half_height", [None, 0.8])
+def test_clouds_equal_the_naive_twin_in_any_order(half_height: float | None) -> None:
     random = np.random.default_rng(0)
     cloud = random.uniform(-0.57, 0.57, (300, 3)).astype(np.float32)
-    rig = from_direction([1, 2, 3], 64)
+    rig = replace(from_direction([1, 2, 3], 64), half_height=half_height)
     image = points(splat_size=3, sharpness=2.0)(shape(cloud), rig)[0]
     local = cloud @ rig.world_to_camera[0, :3, :3].T + rig.world_to_camera[0, :3, 3]
     away = -local[:, 2]
-    column = 32 + focal(rig) * local[:, 0] / away
-    row = 32 - focal(rig) * local[:, 1] / away
+    divisor = away if half_height is None else 1.0
+    column = 32 + rig.scale * local[:, 0] / divisor
+    row = 32 - rig.scale * local[:, 1] / divisor
     centres = np.arange(64) + 0.5
     for y, x in np.ndindex(64, 64):
         near = (np.abs(centres[x] - column) < 1.5) & (np.abs(centres[y] - row) < 1.5)
@@ -61,3 +73,128 @@ def test_splats_over_the_border_are_cut() -> None:
     image = points(splat_size=8)(shape([[edge, edge, 0]]), rig)[0]
     assert (image < 255).sum() == 16
     assert (image[:4, -4:] < 255).all()
+
+
+def test_points_behind_the_camera_are_left_out() -> None:
+    near = from_direction([0, 0, 1], 32, distance=0.5)
+    for rig in (near, replace(near, half_height=1.0)):
+        assert (points()(shape([[0, 0, 0.9], [0.1, 0, 0.5]]), rig) == 255).all()
+
+
+def fibonacci_sphere(count: int) -> NDArray[np.float64]:
+    z = 1 - (2 * np.arange(count) + 1) / count
+    angle = np.pi * (3 - 5**0.5) * np.arange(count)
+    ring = np.sqrt(1 - z**2)
+    return np.stack([ring * np.cos(angle), ring * np.sin(angle), z], axis=1)
+
+
+def test_normals_of_a_plane_and_of_a_sphere() -> None:
+    random = np.random.default_rng(0)
+    flat = random.uniform(-0.5, 0.5, (200, 3)) * [1, 1, 0]
+    turn = trimesh.transformations.random_rotation_matrix(rand=np.array([0.1, 0.5, 0.9]))[:3, :3]
+    normals = estimated_normals((flat @ turn.T).astype(np.float32), 8)
+    np.testing.assert_allclose(np.abs(normals @ turn[:, 2]), 1, atol=1e-6)
+    ball = fibonacci_sphere(2000)
+    normals = estimated_normals(ball.astype(np.float32), 12)
+    assert np.abs((normals * ball).sum(axis=1)).min() > 0.999
+    assert estimated_normals(np.zeros((2, 3), np.float32), 16).shape == (2, 3)
+
+
+@pytest.mark.parametrize("half_height", [None, 1.02])
+def test_lambert_of_a_dense_cloud_is_the_rasters(half_height: float | None) -> None:
+    rig = replace(cameras("mvcnn12", 64), half_height=half_height)
+    settings = {"light": (-0.4, 0.2), "ambient": 0.1, "diffuse": 0.8}
+    cloud = shape(fibonacci_sphere(80000))
+    drawn = points(shading="lambert", splat_size=1, sharpness=64.0, **settings)(cloud, rig).astype(
+        int
+    )  # type: ignore[arg-type]
+    wanted = raster(**settings)(mesh(trimesh.creation.icosphere(5)), rig)  # type: ignore[arg-type]
+    inside = (drawn < 255) & (wanted < 255)
+    assert inside.sum() > 0.95 * (wanted < 255).sum()
+    assert np.abs(drawn - wanted)[inside].mean() < 2
+
+
+def test_colours_are_lit_or_fade_into_the_fog() -> None:
+    rig = from_direction([0, 0, 1], 64)
+    flat = np.concatenate([square(0.0), square(0.0, 0.3), square(0.0, 0.1)])
+    red = replace(shape(flat), vertex_colors=np.tile(np.array([255, 51, 0], np.uint8), (12, 1)))
+    for options, expected in (
+        ({"shading": "lambert", "light": (0, 0)}, [0.8 * 255, 0.8 * 51, 0]),
+        ({"shading": "depth"}, [255, 51 + 204 * 0.45, 255 * 0.45]),
+        ({"shading": "silhouette"}, [0, 0, 0]),
+    ):
+        image = points(color=True, **options)(red, rig)  # type: ignore[arg-type]
+        assert image.shape == (1, 64, 64, 3)
+        covered = (image < 255).any(axis=-1)
+        assert covered.any()
+        np.testing.assert_allclose(
+            image[covered], np.broadcast_to(expected, (covered.sum(), 3)), atol=0.51
+        )
+        plain = points(**options)(replace(red, vertex_colors=None), rig)  # type: ignore[arg-type]
+        colorless = points(color=True, **options)(replace(red, vertex_colors=None), rig)  # type: ignore[arg-type]
+        np.testing.assert_array_equal(colorless, np.repeat(plain[..., None], 3, axis=-1))
+
+
+def test_points_with_colours_are_the_vertices() -> None:
+    rig = from_direction([0, 0, 1], 128)
+    drawn = replace(shape(square(0.0), SQUARE), points=np.zeros((1, 3), np.float32))
+    colored = replace(drawn, vertex_colors=np.zeros((4, 3), np.uint8))
+    for which, count in ((drawn, 1), (colored, 4)):
+        assert (points(color=True)(which, rig) < 255).any(axis=-1).sum() == 16 * count
+
+
+def random_scene(seed: int) -> tuple[Shape, Cameras]:
+    random = np.random.default_rng(seed)
+    cloud = random.normal(size=(random.integers(1, 600), 3))
+    cloud /= np.linalg.norm(cloud, axis=1).max()
+    if seed == 2:
+        cloud = np.round(cloud * 4) / 4  # many at the same place and at the same depth
+    colors = random.integers(0, 256, cloud.shape).astype(np.uint8)
+    rig = replace(cameras("orthogonal6", 64), half_height=1.02 if seed % 2 else None)
+    return replace(shape(cloud), vertex_colors=colors), rig
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_torch_draws_the_same_bytes(seed: int) -> None:
+    drawn, rig = random_scene(seed)
+    for shading, color, splat_size, sharpness in product(
+        ("depth", "lambert", "silhouette"), (False, True), (1, 3, None), (0.0, 2.5, 16.0)
+    ):
+        options: dict[str, Any] = {"shading": shading, "color": color}
+        options |= {"splat_size": splat_size, "sharpness": sharpness}
+        one, two = points(**options)(drawn, rig), points(**options, device="cpu")(drawn, rig)
+        np.testing.assert_array_equal(one, two, err_msg=str(options))
+    close = replace(rig, poses=rig.poses.copy())
+    close.poses[:, :3, 3] *= (
+        0.15  # amid the cloud: points behind the camera, splats over the border
+    )
+    np.testing.assert_array_equal(points()(drawn, close), points(device="cpu")(drawn, close))
+
+
+def test_torch_is_not_imported_unless_asked_for() -> None:
+    code = (
+        "import sys; from pointcmt_renderers.points import points; points(); assert 'torch' not in sys.modules;"
+        "points(device='cpu'); assert 'torch' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"splat_size": 0}, "splat_size 0 must be at least 1 pixel"),
+        ({"sharpness": 65}, r"sharpness 65 must be in \[0, 64\]"),
+        ({"near": 2}, r"near 2 and far 0.8 must be in \[0, 1\]"),
+        ({"neighbours": 2}, "neighbours 2 must be at least 3"),
+        (
+            {"ambient": 0.9},
+            "ambient 0.9 and diffuse 0.65 must be at least 0 and together at most 1",
+        ),
+        ({"light": (0, float("nan"))}, r"light \(0, nan\) must be two finite numbers: right, up"),
+        ({"device": "quark"}, "torch cannot draw on device 'quark' .*; leave out device="),
+        ({"device": "meta"}, "torch cannot draw on device 'meta' .*; leave out device="),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(PointCMTError, match=f"points: {message}"):
+        points(**options)

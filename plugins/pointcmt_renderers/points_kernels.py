@@ -1,6 +1,7 @@
-"""The inner loops of `points` in numba: projection, the splats, the gray of their depth. Callers own every buffer.
+"""The inner loops of `points` in numba: projection, the points' grays, the splats. Callers own every buffer.
 
-On its own, because numba notices a change only in the file of the function that it cached.
+On its own, because numba notices a change only in the file of the function that it cached. points_torch.py computes
+the same in the same order of operations.
 
 Letters: N points, H W image.
 """
@@ -15,69 +16,119 @@ from pointcmt_renderers.compiled import compiled
 Floats: TypeAlias = NDArray[np.floating[Any]]
 NEAR = 1e-3
 """A point nearer than this, or behind the camera, is left out; rigs stand outside the unit sphere."""
-BACKGROUND = 255
+FINE = 255.0 * 256.0
+"""White, in 256ths of a gray level."""
 
 
 @compiled
-def project(
-    vertices: NDArray[np.float32], to_camera: Floats, focal: float, size: int, screen: Floats
-) -> None:
-    """Fill `screen` (N, 3): column and row in pixels, and 1 / depth (0 where nearer than NEAR).
+def project(cloud: NDArray[np.float32], matrix: Floats, parallel: bool, screen: Floats) -> None:
+    """Fill `screen` (3, N): column and row in pixels, and depth (0 where nearer than NEAR) along the line of sight.
 
-    `to_camera` (4, 4) is world-to-camera in OpenGL's axes; `focal` is in pixels.
+    The rows of `matrix` (3, 4) give column * w, row * w and depth; w is 1 for `parallel` lines of sight, else depth.
     """
-    middle = 0.5 * size
-    for n in range(vertices.shape[0]):
-        x, y, z = np.float64(vertices[n, 0]), np.float64(vertices[n, 1]), np.float64(vertices[n, 2])
-        depth = -(to_camera[2, 0] * x + to_camera[2, 1] * y + to_camera[2, 2] * z + to_camera[2, 3])
-        inverse = 1.0 / depth if depth >= NEAR else 0.0
-        right = to_camera[0, 0] * x + to_camera[0, 1] * y + to_camera[0, 2] * z + to_camera[0, 3]
-        up = to_camera[1, 0] * x + to_camera[1, 1] * y + to_camera[1, 2] * z + to_camera[1, 3]
-        screen[n, 0] = middle + focal * right * inverse
-        screen[n, 1] = middle - focal * up * inverse
-        screen[n, 2] = inverse
+    columns, rows, depths = screen[0], screen[1], screen[2]
+    m = matrix  # each element by name, or it would be read again for every point
+    m00, m01, m02, m03 = m[0, 0], m[0, 1], m[0, 2], m[0, 3]
+    m10, m11, m12, m13 = m[1, 0], m[1, 1], m[1, 2], m[1, 3]
+    m20, m21, m22, m23 = m[2, 0], m[2, 1], m[2, 2], m[2, 3]
+    for n in range(cloud.shape[0]):
+        x, y, z = np.float64(cloud[n, 0]), np.float64(cloud[n, 1]), np.float64(cloud[n, 2])
+        depth = m20 * x + m21 * y + m22 * z + m23
+        w = 1.0 if parallel else depth
+        columns[n] = (m00 * x + m01 * y + m02 * z + m03) / w
+        rows[n] = (m10 * x + m11 * y + m12 * z + m13) / w
+        depths[n] = depth if depth >= NEAR else 0.0
+
+
+@compiled
+def fog(depths: Floats, nearest: float, near: float, far: float, shades: Floats) -> None:
+    """Fill `shades` (N,): `near` at depth `nearest`, `far` two further away, and evenly between."""
+    for n in range(depths.shape[0]):
+        share = min(max(0.5 * (depths[n] - nearest), 0.0), 1.0)
+        shades[n] = near + (far - near) * share
+
+
+@compiled
+def lambert(
+    cloud: NDArray[np.float32],
+    normals: Floats,
+    sight: Floats,
+    light: Floats,
+    ambient: float,
+    diffuse: float,
+    shades: Floats,
+) -> None:
+    """Fill `shades` (N,): ambient + diffuse * cos of the angle between `light` (3,) and the side that is seen.
+
+    A line of sight runs from `sight` (4,) to the point: from the place of that when its last number is 1, else
+    against its direction. `normals` (N, 3) are unit vectors of either sign.
+    """
+    for n in range(cloud.shape[0]):
+        x, y, z = normals[n, 0], normals[n, 1], normals[n, 2]
+        right = sight[0] - sight[3] * cloud[n, 0]
+        up = sight[1] - sight[3] * cloud[n, 1]
+        back = sight[2] - sight[3] * cloud[n, 2]
+        facing = x * right + y * up + z * back
+        cosine = x * light[0] + y * light[1] + z * light[2]
+        cosine = min(max(-cosine if facing < 0.0 else cosine, 0.0), 1.0)
+        shades[n] = ambient + diffuse * cosine
 
 
 @compiled
 def first_centre(border: float, size: int) -> int:
-    """The first pixel whose centre lies at or beyond a border in pixels, in [0, size]."""
-    return int(np.ceil(min(max(border - 0.5, 0.0), np.float64(size))))
+    """The first pixel whose centre lies at or beyond a border in pixels, in [-size, 2 * size]."""
+    return int(np.ceil(min(max(border - 0.5, -np.float64(size)), 2.0 * size)))
 
 
 @compiled
-def splat(screen: Floats, side: int, sharpness: float, weights: Floats, weighted: Floats) -> None:
-    """Add up nearness**sharpness in `weights` (H, W) and that times depth in `weighted` (H, W).
+def weight_of(nearness: float, whole: int, rest: float) -> float:
+    """nearness ** (whole + rest), the whole power by squares: the same to the last bit wherever it is computed."""
+    weight = 1.0
+    square = nearness
+    while whole > 0:
+        if whole & 1:
+            weight *= square
+        square *= square
+        whole >>= 1
+    return weight * nearness**rest if rest > 0.0 else weight
 
-    Each point counts in a square of `side` x `side` pixels around it.
+
+@compiled
+def splat(screen: Floats, shades: Floats, side: int, whole: int, rest: float, sums: Floats) -> None:
+    """Add up weights in sums[0] (H, W), and weights times shades in sums[1]. A point has `side` x `side` pixels.
+
+    Its weight is 1 / depth to the power whole + rest.
     """
-    height, width = weights.shape
-    weights[:] = 0.0
-    weighted[:] = 0.0
-    for n in range(screen.shape[0]):
-        near = np.float64(screen[n, 2])
-        if near <= 0.0:
+    height, width = sums.shape[1], sums.shape[2]
+    sums[:] = 0.0
+    weights, weighted = sums[0].reshape(-1), sums[1].reshape(-1)
+    for n in range(shades.shape[0]):
+        depth = screen[2, n]
+        if depth <= 0.0:
             continue
-        weight = near**sharpness
-        value = weight / near
-        x, y = np.float64(screen[n, 0]) - 0.5 * side, np.float64(screen[n, 1]) - 0.5 * side
-        first, last = first_centre(x, width), first_centre(x + side, width)
-        for row in range(first_centre(y, height), first_centre(y + side, height)):
-            for column in range(first, last):
-                weights[row, column] += weight
-                weighted[row, column] += value
+        weight = weight_of(1.0 / depth, whole, rest)
+        value = weight * shades[n]
+        column = first_centre(screen[0, n] - 0.5 * side, width)
+        row = first_centre(screen[1, n] - 0.5 * side, height)
+        # unsigned, because numba would test signed indices for being negative
+        first = np.uint64(max(column, 0))
+        last = np.uint64(max(min(column + side, width), 0))
+        for y in range(max(row, 0), min(row + side, height)):
+            start = np.uint64(y * width)
+            for pixel in range(start + first, start + last):
+                weights[pixel] += weight
+                weighted[pixel] += value
 
 
 @compiled
-def fog(
-    weights: Floats, weighted: Floats, nearest: float, levels: Floats, image: NDArray[np.uint8]
-) -> None:
-    """Fill `image` (H, W): levels[0] at depth `nearest`, levels[0] + levels[1] two further away, else BACKGROUND."""
-    height, width = weights.shape
+def level(sums: Floats, image: NDArray[np.uint8]) -> None:
+    """Fill `image` (H, W) with 255 * the weighted mean of shades, with white where there is none.
+
+    It is rounded to 256ths of a gray level first, so that the last bits of a sum do not decide on a half.
+    """
+    height, width = image.shape
     for row in range(height):
+        weights, weighted, pixels = sums[0, row], sums[1, row], image[row]
         for column in range(width):
-            if weights[row, column] > 0.0:
-                far = 0.5 * (weighted[row, column] / weights[row, column] - nearest)
-                level = levels[0] + levels[1] * min(max(far, 0.0), 1.0)
-                image[row, column] = np.uint8(np.int32(level + 0.5))
-            else:
-                image[row, column] = BACKGROUND
+            mean = weighted[column] / weights[column] if weights[column] > 0.0 else 1.0
+            pixels[column] = np.uint8((np.int32(FINE * mean + 0.5) + 128) >> 8)
