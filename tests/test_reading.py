@@ -400,7 +400,7 @@ def test_lzf_copies_from_what_it_wrote() -> None:
             body += bytes([length - 1]) + bytes(length)
         left -= length
     header = struct.pack("<II", len(body), plain.nbytes)
-    np.testing.assert_array_equal(read_pcd(pcd("binary_compressed", header + body)), plain)
+    np.testing.assert_array_equal(read_pcd(pcd("binary_compressed", header + body)).vertices, plain)
 
 
 CLOUD_FAULTS: dict[str, tuple[str, Callable[[], bytes | str], str]] = {
@@ -472,7 +472,7 @@ CLOUD_FAULTS: dict[str, tuple[str, Callable[[], bytes | str], str]] = {
     ),
     "pcd lzf": (
         "pcd",
-        lambda: pcd("binary_compressed", struct.pack("<II", 3, 600) + b"\x20\xff\xff"),
+        lambda: pcd("binary_compressed", struct.pack("<II", 9, 600) + b"\x20\xff\xff" * 3),
         "its compressed data is damaged",
     ),
 }

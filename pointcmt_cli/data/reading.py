@@ -10,6 +10,7 @@ import functools
 import hashlib
 import stat
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from pointcmt_cli.config import Axis
 from pointcmt_cli.data.reading_cloud import read_cloud
+from pointcmt_cli.data.reading_geometry import Geometry
 from pointcmt_cli.data.reading_mesh import read_mesh
 from pointcmt_cli.data.reading_ply import ply_header
 from pointcmt_cli.data.reading_text import MAX_BYTES, MAX_FACES, MAX_POINTS, UnreadableError
@@ -48,12 +50,15 @@ def read(item: Item, colors: bool = False, up: Axis | None = None) -> tuple[Shap
     try:
         if item.row is not None:
             points = _row(item.path, item.row)
-            found = hashlib.sha256(points.tobytes()).hexdigest()
-            return _cloud(item.name, _upright(points, up or "z")), found
+            shape = _cloud(item.name, _upright(Geometry(points), up or "z"))
+            return shape, hashlib.sha256(points.tobytes()).hexdigest()
         data = _bytes(item.path)
         ending = item.path.suffix.lower()
         with np.errstate(all="ignore"):  # what is not finite is found by looking
-            shape = _parse(item.name, data, ending, item.kind, up or _UP.get(ending, "z"))
+            is_mesh = item.kind == "mesh"
+            found = (read_mesh if is_mesh else read_cloud)(data, ending, colors)
+            found = _upright(found, up or _UP.get(ending, "z"))
+            shape = (_mesh if is_mesh else _cloud)(item.name, found)
         return shape, hashlib.sha256(data).hexdigest()
     except UnreadableError as error:
         raise _fault(item.path, error) from error
@@ -101,24 +106,18 @@ def _bytes(path: Path) -> bytes:
         raise UnreadableError(f"cannot be read: {error.strerror or error}") from error
 
 
-def _parse(name: str, data: bytes, ending: str, kind: Kind, up: Axis) -> Shape:
-    if kind == "mesh":
-        vertices, faces = read_mesh(data, ending)
-        return _mesh(name, _upright(vertices, up), faces)
-    return _cloud(name, _upright(read_cloud(data, ending), up))
-
-
-def _upright(points: NDArray[Any], up: Axis) -> NDArray[Any]:
+def _upright(found: Geometry, up: Axis) -> Geometry:
     """Turned about the x axis so that `up` becomes z: y up is (x, y, z) -> (x, -z, y)."""
     if up == "z":
-        return points
-    x, y, z = points.astype(np.float64).T
-    return np.stack([x, -z, y], axis=1)
+        return found
+    x, y, z = found.vertices.astype(np.float64).T
+    return replace(found, vertices=np.stack([x, -z, y], axis=1))
 
 
-def _mesh(name: str, vertices: NDArray[np.float64], faces: NDArray[np.int64]) -> Shape:
-    """Vertices that no face uses are dropped: a stray one would shrink the rest."""
-    if len(faces) == 0:
+def _mesh(name: str, found: Geometry) -> Shape:
+    """Vertices that no face uses are dropped, with their colours: a stray one would shrink the rest."""
+    vertices, faces, colors = found.vertices, found.faces, found.vertex_colors
+    if faces is None or len(faces) == 0:
         raise UnreadableError("has no faces")
     if len(vertices) > MAX_POINTS or len(faces) > MAX_FACES:
         raise UnreadableError(f"too large: {len(vertices)} vertices and {len(faces)} faces")
@@ -128,22 +127,23 @@ def _mesh(name: str, vertices: NDArray[np.float64], faces: NDArray[np.int64]) ->
     if not used.all():
         faces = (np.cumsum(used) - 1)[faces]
         scaled = scaled[used]
+        colors = None if colors is None else colors[used]
     centre = (scaled.min(axis=0) + scaled.max(axis=0)) / 2
     points, radius = into_unit_sphere(scaled, centre)
     corners = faces.astype(np.int32)
     if radius < _NO_EXTENT or face_areas(points, corners).sum() < _NO_AREA:
         raise UnreadableError("its faces have no area")
-    return Shape(name, points, corners)
+    return Shape(name, points, corners, colors, found.face_colors)
 
 
-def _cloud(name: str, points: NDArray[Any]) -> Shape:
-    if len(points) == 0:
+def _cloud(name: str, found: Geometry) -> Shape:
+    if len(found.vertices) == 0:
         raise UnreadableError("holds no points")
-    scaled = _finite(points.astype(np.float64))
+    scaled = _finite(found.vertices.astype(np.float64))
     normal, radius = into_unit_sphere(scaled, scaled.mean(axis=0))
     if radius < _NO_EXTENT:
         raise UnreadableError("all its points lie in one place")
-    return Shape(name, normal)
+    return Shape(name, normal, vertex_colors=found.vertex_colors)
 
 
 def _finite(points: NDArray[np.float64]) -> NDArray[np.float64]:

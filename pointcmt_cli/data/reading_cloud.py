@@ -1,6 +1,7 @@
-"""Read a point-cloud file of any kind. In: bytes and the ending; out: points (N, 3) as they stand.
+"""Read a point-cloud file of any kind. In: bytes and the ending; out: points and colours as they stand.
 
-.npy, .npz, .ply, .pcd, and .txt / .xyz with commas, semicolons or white space. Columns beyond x, y, z are left out.
+.npy, .npz, .ply, .pcd, and .txt / .xyz with commas, semicolons or white space. Columns beyond x, y, z are left out, but
+for colours where a header names them: six nameless columns may as well be normals.
 """
 
 import io
@@ -15,9 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pointcmt_cli.data.reading_geometry import Geometry, as_rgb
 from pointcmt_cli.data.reading_mesh import load_scene
 from pointcmt_cli.data.reading_pcd import read_pcd
 from pointcmt_cli.data.reading_ply import check_ply
+from pointcmt_cli.data.reading_ply_body import read_ply
 from pointcmt_cli.data.reading_text import (
     MAX_BYTES,
     UnreadableError,
@@ -30,6 +33,8 @@ from pointcmt_cli.data.reading_text import (
 _KEYS = ("points", "point", "pc", "pos", "xyz", "coords", "vertices", "data")
 _MOST_COLUMNS = 64
 """More than this is a transposed array."""
+_NAMES = 1000
+"""Characters of a line of names that are looked at."""
 _MOST_RATIO, _FREE_BYTES = 200, 10_000_000
 """An archive member that unpacks to more times its size (and more bytes) is a bomb: coordinates hardly compress."""
 
@@ -40,17 +45,17 @@ _ZIP_ERRORS = (
 """What zipfile raises on damaged archives."""
 
 
-def read_cloud(data: bytes, ending: str) -> NDArray[Any]:
-    """Points of .npy, .npz, .ply, .pcd, .txt or .xyz."""
+def read_cloud(data: bytes, ending: str, colors: bool = False) -> Geometry:
+    """The cloud of a .npy, .npz, .ply, .pcd, .txt or .xyz file."""
     if ending == ".npy":
-        return _columns(_npy(data))
+        return Geometry(_columns(_npy(data)))
     if ending == ".npz":
-        return _columns(_npz(data))
+        return Geometry(_columns(_npz(data)))
     if ending == ".pcd":
-        return read_pcd(data)
+        return read_pcd(data, colors)
     if ending == ".ply":
-        return _ply(data)
-    return _text(data)
+        return _ply(data, colors)
+    return _text(data, colors)
 
 
 def _npy(data: bytes) -> NDArray[Any]:
@@ -117,18 +122,22 @@ def _columns(values: NDArray[Any]) -> NDArray[Any]:
     return values[:, :3]
 
 
-def _ply(data: bytes) -> NDArray[Any]:
+def _ply(data: bytes, colors: bool) -> Geometry:
     header = check_ply(data)
+    found = read_ply(data, header, colors)
+    if found is not None and found.faces is None:
+        return found
     clouds = list(load_scene(data, ".ply").geometry.values())
     expected = header.counts.get("vertex", 0)
     points = np.asarray(clouds[0].vertices) if len(clouds) == 1 else np.empty(0)
     if points.shape != (expected, 3):
         raise UnreadableError(f"damaged: the {expected} vertices of its header could not be read")
-    return points
+    return Geometry(points)
 
 
-def _text(data: bytes) -> NDArray[np.float64]:
+def _text(data: bytes, colors: bool) -> Geometry:
     """One point a line; a line of names before them, and then a line with their number, may stand at the top."""
+    place = _color_place(data.lstrip()) if colors else None
     data = re.sub(rb"//[^\n]*", b"", plain_text(data)).translate(bytes.maketrans(b",;", b"  "))
     first, _, rest = data.lstrip().partition(b"\n")
     if re.match(rb"\s*[A-Za-z_\"]", first) and not re.match(rb"\s*(nan|inf)", first, re.IGNORECASE):
@@ -144,4 +153,18 @@ def _text(data: bytes) -> NDArray[np.float64]:
         raise UnreadableError(
             f"its points have {lengths[0]} columns, but number {int(odd[0]) + 1} has {lengths[odd[0]]}"
         )
-    return _columns(values.reshape(len(lengths), -1))
+    rows = values.reshape(len(lengths), -1)
+    if place is None or place + 3 > rows.shape[1]:
+        return Geometry(_columns(rows))
+    return Geometry(_columns(rows), vertex_colors=as_rgb(rows[:, place : place + 3]))
+
+
+def _color_place(data: bytes) -> int | None:
+    """The column of red, where the first line names all columns ("//X Y Z R G B", "x,y,z,red,green,blue")."""
+    first = data[:_NAMES].splitlines()[:1]
+    names = re.findall(rb"[a-z_]\w*", first[0].lower()) if first else []
+    for triple in ([b"r", b"g", b"b"], [b"red", b"green", b"blue"]):
+        for place in range(3, len(names) - 2):
+            if names[place : place + 3] == triple:
+                return place
+    return None

@@ -1,40 +1,67 @@
-"""Read a mesh file of any kind. In: bytes and the ending; out: vertices (V, 3) float64, faces (F, 3), as they stand.
+"""Read a mesh file of any kind. In: bytes and the ending; out: vertices, triangles and colours as they stand.
 
-.off has its own fast reader; the rest is trimesh's work, behind checks that the file can hold what its header promises.
-Materials, textures and whatever lies in other files are never looked at.
+.off, .ply, binary .stl and .glb have fast readers of their own. What these do not know, and .obj, is trimesh's work,
+behind checks that the file can hold what its header promises. What lies in other files is never looked at.
 """
 
 import io
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from pointcmt_cli.data.reading_glb import check_glb
-from pointcmt_cli.data.reading_off import Mesh, read_off
+from pointcmt_cli.data.reading_geometry import Geometry, checked_faces, join
+from pointcmt_cli.data.reading_glb import read_glb
+from pointcmt_cli.data.reading_off import UnknownHeaderError, read_off
 from pointcmt_cli.data.reading_ply import check_ply
+from pointcmt_cli.data.reading_ply_body import read_ply
+from pointcmt_cli.data.reading_stl import check_stl, read_stl
 from pointcmt_cli.data.reading_text import MAX_FACES, MAX_POINTS, UnreadableError
 
-_STL_HEADER, _STL_FACE = 84, 50
+_FEW_BYTES = 50_000_000
+"""Of an .off whose header is unknown: trimesh takes 20 times as much memory."""
 
 
-def read_mesh(data: bytes, ending: str) -> Mesh:
-    """Vertices and triangles of .off, .obj, .ply, .stl or .glb."""
+def read_mesh(data: bytes, ending: str, colors: bool = False) -> Geometry:
+    """The mesh of an .off, .obj, .ply, .stl or .glb file."""
+    found = None
     if ending == ".off":
-        return read_off(data)
-    if ending in _CHECKS:
-        _CHECKS[ending](data)
-    return merge(load_scene(data, ending))
+        return _off(data, colors)
+    if ending == ".ply":
+        header = check_ply(data)
+        if not header.is_mesh:
+            raise UnreadableError("has no faces")
+        found = read_ply(data, header, colors)
+    elif ending == ".stl":
+        check_stl(data)
+        found = read_stl(data)
+    elif ending == ".glb":
+        found = read_glb(data, colors)
+    return found or merge(load_scene(data, ending), colors)
+
+
+def _off(data: bytes, colors: bool) -> Geometry:
+    """An unknown header may be one that trimesh knows; it looks for OFF anywhere, and guesses encodings."""
+    try:
+        return read_off(data, colors)
+    except UnknownHeaderError as error:
+        try:
+            if len(data) > _FEW_BYTES:
+                raise
+            return merge(load_scene(data, ".off"))
+        except UnreadableError:
+            raise error from None
 
 
 def load_scene(data: bytes, ending: str) -> Any:
     """trimesh's scene of a file; whatever goes wrong in there is an UnreadableError."""
     import trimesh
 
-    options = {"skip_materials": True} if ending in (".obj", ".glb") else {}
+    options = {"skip_materials": True} if ending in (".obj", ".glb", ".ply") else {}
     try:
         with _quiet():
             return trimesh.load_scene(
@@ -45,37 +72,39 @@ def load_scene(data: bytes, ending: str) -> Any:
         raise UnreadableError(f"damaged, or not {ending} at all ({reason})") from error
 
 
-def merge(scene: Any) -> Mesh:
-    """All meshes of a scene at their places."""
-    vertices, faces, total = [np.empty((0, 3))], [np.empty((0, 3), np.int64)], 0
+def merge(scene: Any, colors: bool = False) -> Geometry:
+    """All meshes of a scene at their places; colours of faces only where it is one mesh."""
+    parts: list[Geometry] = []
+    points = triangles = 0
     with _quiet():
         for node in scene.graph.nodes_geometry:
             transform, name = scene.graph[node]
             mesh = scene.geometry[name]
             if len(getattr(mesh, "faces", ())) == 0:
                 continue
-            points = np.asarray(mesh.vertices, np.float64)
-            if points.ndim != 2 or points.shape[1] != 3:
+            vertices = np.asarray(mesh.vertices, np.float64)
+            if vertices.ndim != 2 or vertices.shape[1] != 3:
                 raise UnreadableError("its vertices do not have 3 coordinates")
-            vertices.append(points @ transform[:3, :3].T + transform[:3, 3])
-            faces.append(_checked(np.asarray(mesh.faces), len(points)) + total)
-            total += len(points)
-            if total > MAX_POINTS or sum(map(len, faces)) > MAX_FACES:
+            if mesh.faces.ndim != 2 or mesh.faces.shape[1] != 3:
+                raise UnreadableError("its faces could not be cut into triangles")
+            vertices = vertices @ transform[:3, :3].T + transform[:3, 3]
+            faces = checked_faces(np.asarray(mesh.faces), len(vertices))
+            parts.append(Geometry(vertices, faces, *_colors(mesh.visual, colors)))
+            points, triangles = points + len(vertices), triangles + len(faces)
+            if points > MAX_POINTS or triangles > MAX_FACES:
                 raise UnreadableError(
                     f"too large: more than {MAX_POINTS} vertices or {MAX_FACES} faces"
                 )
-    return np.concatenate(vertices), np.concatenate(faces)
+    return join(parts)
 
 
-def _checked(faces: Any, vertices: int) -> Any:
-    if faces.ndim != 2 or faces.shape[1] != 3:
-        raise UnreadableError("its faces could not be cut into triangles")
-    if faces.min() < 0 or faces.max() >= vertices:
-        worst = faces.max() if faces.max() >= vertices else faces.min()
-        raise UnreadableError(
-            f"a face refers to vertex {worst}, but they are numbered 0 to {vertices - 1}"
-        )
-    return faces.astype(np.int64)
+def _colors(visual: Any, colors: bool) -> tuple[NDArray[np.uint8] | None, ...]:
+    """Of the vertices and of the faces, at most one of them; what trimesh made up is not looked at."""
+    if not colors or not getattr(visual, "defined", False):
+        return None, None
+    if visual.kind == "vertex":
+        return np.asarray(visual.vertex_colors)[:, :3], None
+    return None, np.asarray(visual.face_colors)[:, :3] if visual.kind == "face" else None
 
 
 @contextmanager
@@ -90,29 +119,3 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         log.setLevel(level)
-
-
-def _check_stl(data: bytes) -> None:
-    """A binary .stl has exactly the size that its count says; a text one has its last line."""
-    faces = int.from_bytes(data[_STL_HEADER - 4 : _STL_HEADER], "little")
-    if len(data) >= _STL_HEADER and len(data) == _STL_HEADER + _STL_FACE * faces:
-        return
-    if data.lstrip()[:5].lower() != b"solid":
-        found = max(0, (len(data) - _STL_HEADER) // _STL_FACE)
-        raise UnreadableError(
-            f"truncated: its header promises {faces} faces, it has room for {found}"
-        )
-    if b"endsolid" not in data.lower():
-        raise UnreadableError("truncated: it has no endsolid")
-
-
-def _check_ply(data: bytes) -> None:
-    if not check_ply(data).is_mesh:
-        raise UnreadableError("has no faces")
-
-
-_CHECKS: dict[str, Callable[[bytes], None]] = {
-    ".glb": check_glb,
-    ".ply": _check_ply,
-    ".stl": _check_stl,
-}

@@ -1,15 +1,18 @@
-"""Read .pcd, the format of the Point Cloud Library. In: bytes; out: points (N, 3).
+"""Read .pcd, the format of the Point Cloud Library. In: bytes; out: points and colours as they stand.
 
 The header's FIELDS, SIZE, TYPE and COUNT say how a point is stored; DATA is ascii, binary, or binary_compressed (LZF,
-field by field).
+field by field). A colour is a field `rgb` or `rgba`, three bytes in one number, which may be a float by name only, or
+fields r, g and b.
 """
 
 import struct
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pointcmt_cli.data.reading_geometry import Geometry, as_rgb
 from pointcmt_cli.data.reading_text import (
     MAX_BYTES,
     MAX_POINTS,
@@ -20,10 +23,15 @@ from pointcmt_cli.data.reading_text import (
 
 _HEADER_BYTES = 65536
 _CODES = {"F": "f", "I": "i", "U": "u"}
+_MOST_RATIO = 88
+"""A copy of 264 bytes takes 3 in LZF."""
+
+Column = Callable[[int], NDArray[Any]]
+"""The values (N,) of a field by its place."""
 
 
-def read_pcd(data: bytes) -> NDArray[Any]:
-    """Points of a .pcd file of any DATA kind."""
+def read_pcd(data: bytes, colors: bool = False) -> Geometry:
+    """The cloud of a .pcd file of any DATA kind."""
     header, body = _header(data)
     try:
         fields, kind = header["FIELDS"], header["DATA"][0].lower()
@@ -46,16 +54,21 @@ def read_pcd(data: bytes) -> NDArray[Any]:
         ) from error
     if not 0 <= points <= MAX_POINTS or min(counts) < 1:
         raise UnreadableError(f"its header promises {points} points (at most {MAX_POINTS})")
-    if kind == "ascii":
-        return _ascii(body, points, counts, places)
-    if kind not in ("binary", "binary_compressed"):
+    if kind not in _KINDS:
         raise UnreadableError(f"has DATA {kind}; known are ascii, binary and binary_compressed")
-    if points * layout.itemsize > (len(body) if kind == "binary" else MAX_BYTES):
-        raise UnreadableError(f"truncated: {points} points need {points * layout.itemsize} bytes")
-    if kind == "binary":
-        rows = np.frombuffer(body, layout, points)
-        return np.stack([rows[str(place)][:, 0] for place in places], axis=1).astype(np.float64)
-    return _compressed(body, points, layout, places)
+    column = _KINDS[kind](body, points, layout, counts)
+    vertices = np.stack([column(place) for place in places], axis=1).astype(np.float64)
+    return Geometry(vertices, None, _colors(column, fields, types) if colors else None)
+
+
+def _colors(column: Column, fields: list[str], types: list[str]) -> NDArray[np.uint8] | None:
+    if all(name in fields for name in "rgb"):
+        return as_rgb(np.stack([column(fields.index(name)) for name in "rgb"], axis=1))
+    place = next((fields.index(name) for name in ("rgb", "rgba") if name in fields), None)
+    if place is None or types[place][2:] != "4":
+        return None
+    bits = column(place).astype(types[place]).view("<u4")
+    return np.stack([bits >> 16 & 255, bits >> 8 & 255, bits & 255], axis=1).astype(np.uint8)
 
 
 def _header(data: bytes) -> tuple[dict[str, list[str]], bytes]:
@@ -73,61 +86,52 @@ def _header(data: bytes) -> tuple[dict[str, list[str]], bytes]:
     return header, data[start:]
 
 
-def _ascii(body: bytes, points: int, counts: list[int], places: list[int]) -> NDArray[np.float64]:
+def _ascii(body: bytes, points: int, layout: np.dtype[Any], counts: list[int]) -> Column:
     values, lines = numbers(body), len(line_starts(body)) - 1
     if lines != points or len(values) != points * sum(counts):
         raise UnreadableError(
             f"its header promises {points} points of {sum(counts)} numbers, "
             f"but {len(values)} numbers in {lines} lines follow"
         )
-    columns = [sum(counts[:place]) for place in places]
-    return values.reshape(points, sum(counts))[:, columns]
+    rows = values.reshape(points, sum(counts))
+    return lambda place: rows[:, sum(counts[:place])]
 
 
-def _compressed(body: bytes, points: int, layout: Any, places: list[int]) -> NDArray[np.float64]:
+def _binary(body: bytes, points: int, layout: np.dtype[Any], counts: list[int]) -> Column:
+    _check_room(points * layout.itemsize, len(body), points)
+    rows = np.frombuffer(body, layout, points)
+    return lambda place: rows[str(place)][:, 0]
+
+
+def _compressed(body: bytes, points: int, layout: np.dtype[Any], counts: list[int]) -> Column:
     """Field after field, each for all points, packed by LZF."""
+    from pointcmt_cli.data.reading_numba import unpack_lzf
+
     if len(body) < 8:
         raise UnreadableError("truncated: its compressed data is missing")
     packed, size = struct.unpack_from("<II", body)
-    if size != points * layout.itemsize or packed > len(body) - 8:
-        raise UnreadableError(f"truncated: {points} points need {points * layout.itemsize} bytes")
-    plain = _lzf(body[8 : 8 + packed], size)
-    axes = []
-    for place in places:
-        code, offset = layout.fields[str(place)]
-        width = code.shape[0]
-        column = np.frombuffer(plain, code.base, points * width, offset * points)
-        axes.append(column.reshape(points, width)[:, 0])
-    return np.stack(axes, axis=1).astype(np.float64)
+    needed = points * layout.itemsize
+    _check_room(needed, min(size, MAX_BYTES, _MOST_RATIO * packed), points)
+    if size != needed or packed > len(body) - 8:
+        raise UnreadableError(f"truncated: {points} points need {needed} bytes")
+    plain = np.empty(size, np.uint8)
+    written = unpack_lzf(np.frombuffer(body, np.uint8, packed, 8), plain)
+    if written < 0:
+        raise UnreadableError("its compressed data is damaged")
+    if written != size:
+        raise UnreadableError(f"its compressed data unpacks to {written} bytes instead of {size}")
+
+    def column(place: int) -> NDArray[Any]:
+        offset = sum(layout[before].itemsize for before in range(place)) * points
+        field = np.frombuffer(plain, layout[place].base, points * counts[place], offset)
+        return field.reshape(points, counts[place])[:, 0]
+
+    return column
 
 
-def _lzf(packed: bytes, size: int) -> bytes:
-    """LZF: runs of literal bytes, and copies (length, distance) from what was written before."""
-    plain = bytearray()
-    position = 0
-    try:
-        while position < len(packed) and len(plain) <= size:
-            control = packed[position]
-            position += 1
-            if control < 32:
-                plain += packed[position : position + control + 1]
-                position += control + 1
-                continue
-            length = control >> 5
-            if length == 7:
-                length += packed[position]
-                position += 1
-            start = len(plain) - ((control & 31) << 8) - packed[position] - 1
-            position += 1
-            length += 2
-            if start < 0:
-                raise IndexError(start)
-            pattern = plain[start : start + length]
-            plain += (pattern * (length // len(pattern) + 1))[:length]
-    except IndexError as error:
-        raise UnreadableError("its compressed data is damaged") from error
-    if len(plain) != size:
-        raise UnreadableError(
-            f"its compressed data unpacks to {len(plain)} bytes instead of {size}"
-        )
-    return bytes(plain)
+def _check_room(needed: int, room: int, points: int) -> None:
+    if needed > room:
+        raise UnreadableError(f"truncated: {points} points need {needed} bytes")
+
+
+_KINDS = {"ascii": _ascii, "binary": _binary, "binary_compressed": _compressed}

@@ -1,30 +1,69 @@
 """The header of a .ply. In: the first bytes; out: what it promises, and so whether it is a mesh or a cloud."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from pointcmt_cli.data.reading_text import UnreadableError, check_promise
+from pointcmt_cli.data.reading_text import UnreadableError, check_promise, line_starts
 
 HEADER_BYTES = 65536
 """A longer header is not believed."""
-_SIZES = {
-    **dict.fromkeys(("char", "uchar", "int8", "uint8"), 1),
-    **dict.fromkeys(("short", "ushort", "int16", "uint16"), 2),
-    **dict.fromkeys(("int", "uint", "float", "int32", "uint32", "float32"), 4),
-    **dict.fromkeys(("double", "float64", "int64", "uint64"), 8),
+_CODES = {
+    **{"char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4"},
+    **{"float": "f4", "double": "f8"},
+    **{"int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2", "int32": "i4", "uint32": "u4"},
+    **{"float32": "f4", "float64": "f8", "int64": "i8", "uint64": "u8"},
 }
+"""numpy's names of the types, without byte order."""
+_ORDERS = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
+
+
+@dataclass(frozen=True)
+class Property:
+    """One column of an element."""
+
+    name: str
+    code: str
+    """Its type, as numpy names it."""
+    counter: str | None = None
+    """Of a list: the type of the number that says how long it is."""
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes at the very least."""
+        return int((self.counter or self.code)[1])
+
+
+@dataclass(frozen=True)
+class Element:
+    """One table of a .ply."""
+
+    name: str
+    count: int
+    properties: list[Property] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class PlyHeader:
     """What a .ply says of itself."""
 
-    ascii: bool
+    order: str
+    """`<` or `>` of a binary file, empty of a text."""
     size: int
     """Bytes of the header."""
-    counts: dict[str, int]
-    """Rows of each element."""
-    least: int
-    """Bytes that the promised rows take at the very least."""
+    elements: list[Element]
+    """In the order of the file."""
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Rows of each element."""
+        return {element.name: element.count for element in self.elements}
+
+    @property
+    def least(self) -> int:
+        """Bytes that the promised rows take at the very least."""
+        return sum(
+            element.count * sum(each.size if self.order else 2 for each in element.properties)
+            for element in self.elements
+        )
 
     @property
     def is_mesh(self) -> bool:
@@ -41,32 +80,34 @@ def ply_header(data: bytes) -> PlyHeader:
     if found < 0 or end == 0:
         raise UnreadableError("truncated: its header has no end")
     lines = [line.split() for line in data[:found].decode("ascii", "replace").splitlines()]
-    text = ["format", "ascii"] in [line[:2] for line in lines]
-    counts: dict[str, int] = {}
-    widths: dict[str, int] = {}
-    name = ""
+    format_ = next((line[1] for line in lines if line[:1] == ["format"] and line[1:]), "")
+    elements: list[Element] = []
     try:
         for line in lines:
             if line[:1] == ["element"]:
-                name = line[1]
-                counts[name], widths[name] = _count(line[2]), 0
+                elements.append(Element(line[1], _count(line[2])))
+            elif line[:2] == ["property", "list"]:
+                each = Property(line[4], _CODES[line[3]], _CODES[line[2]])
+                elements[-1].properties.append(each)
             elif line[:1] == ["property"]:
-                widths[name] += 2 if text else _SIZES[line[2] if line[1] == "list" else line[1]]
+                elements[-1].properties.append(Property(line[2], _CODES[line[1]]))
     except (IndexError, ValueError, KeyError) as error:
         raise UnreadableError(
             f"its header has a line that makes no sense: '{' '.join(line)[:80]}'"
         ) from error
-    return PlyHeader(text, end, counts, sum(counts[name] * widths[name] for name in counts))
+    if format_ not in _ORDERS:
+        raise UnreadableError(f"its header has no known format: '{format_[:80]}'")
+    return PlyHeader(_ORDERS[format_], end, elements)
 
 
 def check_ply(data: bytes) -> PlyHeader:
     """The header, when the file can hold what it promises."""
     header = ply_header(data)
     others = [count for name, count in header.counts.items() if name != "vertex"]
-    room = len(data) - header.size + header.ascii  # a last line need not end
+    room = len(data) - header.size + (not header.order)  # a last line need not end
     check_promise(header.counts.get("vertex", 0), max(others, default=0), header.least, room)
-    if header.ascii:
-        lines = sum(1 for line in data[header.size :].splitlines() if line.strip())
+    if not header.order:
+        lines = len(line_starts(data[header.size :])) - 1
         if lines < sum(header.counts.values()):
             raise UnreadableError(
                 f"truncated: its header promises {sum(header.counts.values())} lines, it holds {lines}"
