@@ -12,6 +12,7 @@ Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "fp32", "bf16"]
 Axis = Literal["z", "y"]
 Projection = Literal["perspective", "orthographic"]
+ViewsFormat = Literal["h5", "png"]
 
 HELD_OUT_FRACTION = 0.15
 """Share of the train split that the hash of the name sets apart as `val`; every selection uses it."""
@@ -30,7 +31,7 @@ class RenderConfig:
     work: Path = Path(".")
     """Folder for every default file name."""
     out: Path | None = None
-    """views.h5."""
+    """views.h5, or the folder of pictures."""
     rig: str = "mvcnn12"
     """A rig's name, or a TOML or JSON file of cameras. MVCNN's 12 views; the reference's 20 (`dodecahedron20`) cost
     more for little on a CPU."""
@@ -67,7 +68,11 @@ class RenderConfig:
     force: bool = False
     """Draw everything anew and replace an existing file, whatever it was made with."""
     preview: Path | None = None
-    """Contact sheet (PNG) of some shapes of each class."""
+    """Contact sheet (PNG) of some shapes of each class; with `only`, of all views of these."""
+    format: ViewsFormat = "h5"
+    """png: only pictures, CLASS/SPLIT/NAME_VVV.png in the folder `out`."""
+    only: tuple[str, ...] = ()
+    """Names or patterns of shapes to draw anew, all others staying as they are."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from pointcmt_cli.commands import options
-from pointcmt_cli.config import Axis, Projection, RenderConfig
+from pointcmt_cli.config import Axis, Projection, RenderConfig, ViewsFormat
 
 VIEWS = "Points and views"
 SPLIT = "Split"
@@ -158,9 +158,8 @@ def render(
         Path | None,
         typer.Option(
             "--out",
-            metavar="FILE",
-            dir_okay=False,
-            help="The file to write; by default views.h5 in --work.",
+            metavar="FILE|DIR",
+            help="The file to write, by default views.h5 in --work; with --format png the folder.",
             show_default=False,
             rich_help_panel=options.FILES,
         ),
@@ -171,9 +170,29 @@ def render(
             "--preview",
             metavar="PNG",
             dir_okay=False,
-            help="Also draw a contact sheet of some shapes of each class.",
+            help="Also draw a contact sheet of some shapes of each class; with --only, of all views of these, and "
+            "nothing else.",
             show_default=False,
             rich_help_panel=options.FILES,
+        ),
+    ] = None,
+    format: Annotated[
+        ViewsFormat,
+        typer.Option(
+            "--format",
+            help="png: only pictures, CLASS/SPLIT/NAME_VVV.png in the folder --out (MVCNN's layout), and no points.",
+            rich_help_panel=options.FILES,
+        ),
+    ] = RenderConfig.format,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--only",
+            metavar="NAME",
+            help="Draw this shape anew, and keep all others as they are: CLASS/NAME, NAME or a pattern ('chair/*'); "
+            "can be given several times.",
+            show_default=False,
+            rich_help_panel=options.RUN,
         ),
     ] = None,
     workers: Annotated[
@@ -199,6 +218,10 @@ def render(
     """Turn meshes or point clouds into points and views: SOURCE -> views.h5. A killed run goes on where it stopped.
 
     Example: pointcmt render meshes36/ --preview sheet.png
+
+    Only pictures: pointcmt render meshes36/ --format png --out images/
+
+    One shape: pointcmt render meshes36/ --only chair/chair_0001 --preview look.png
     """
     from pointcmt_cli import console
     from pointcmt_cli.engine.render import render as stage
@@ -224,6 +247,8 @@ def render(
         strict=strict,
         force=force,
         preview=preview,
+        format=format,
+        only=tuple(only or ()),
     )
     _show(console.follow(stage(config)), work)
 
@@ -246,9 +271,12 @@ def _show(result: dict[str, Any], work: Path) -> None:
         console.line(f"left out: {len(left_out)}")
         for each in left_out:
             console.line(f"  {each['name']}: {each['reason']}")
+    size = f", {result['bytes'] / 1e6:.1f} MB" if result["bytes"] else ""
     console.line(
-        f"{result['views']} views a shape, {result['bytes'] / 1e6:.1f} MB; {result['drawn']} drawn, "
+        f"{result['views']} views a shape{size}; {result['drawn']} drawn, "
         f"{result['kept']} kept; {result['seconds']:.1f} s"
     )
+    if not result["digest"]:
+        return
     option = "" if work == Path(".") else f" --work {work}"
     console.line(f"next: pointcmt train-teacher{option}")

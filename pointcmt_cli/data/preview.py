@@ -36,24 +36,20 @@ def contact_sheet(views: Path, picture: Path, names: Sequence[str] | None = None
 
     Some views of some shapes of each class, or all views of the shapes named.
     """
-    form = picture_format(picture)
     index = read_index(views)
     if names is None:
-        images = []
-        for label, row in some_rows(index.labels):
-            title = index.attributes["class_names"][label]
-            images.append((title, some_views(read_images(views, [row])[0])))
-        drawn = sheet(images)
+        classes = index.attributes["class_names"]
+        shown = [(classes[label], row) for label, row in some_rows(index.labels)]
     else:
-        rows = [index.names.index(name) for name in names if name in index.names]
-        shapes = zip(rows, read_images(views, rows), strict=True) if rows else []
-        tile = TILE if len(rows) > FEW else 2 * TILE
-        drawn = sheet([(index.names[row], shape) for row, shape in shapes], tile, whole=True)
-    save(drawn, picture, form)
+        shown = [(name, index.names.index(name)) for name in names if name in index.names]
+    images = [(title, read_images(views, [row])[0]) for title, row in shown]
+    write(images, picture, whole=names is not None)
 
 
-def save(drawn: Image.Image, picture: Path, form: str) -> None:
-    """Whole or not at all."""
+def write(images: Titled, picture: Path, whole: bool) -> None:
+    """Write the sheet of these shapes; a few whole ones larger."""
+    form = picture_format(picture)
+    drawn = sheet(images, 2 * TILE if whole and len(images) <= FEW else TILE, whole)
     with atomic(picture) as temporary:
         drawn.save(temporary, format=form)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from pointcmt_cli.data import reading, store
 from pointcmt_cli.data.shards import Shards
-from pointcmt_cli.data.sources import Item
+from pointcmt_cli.data.sources import Item, Source
 from pointcmt_cli.data.store import ViewsIndex, ViewsRow
 from pointcmt_cli.errors import DataError, PointCMTError, StaleError
 
@@ -34,7 +34,12 @@ def read(out: Path, settings: Mapping[str, Any], force: bool) -> ViewsIndex | No
         index = store.read_index(out)
     except DataError as error:
         raise DataError(f"{error}; --force replaces it, --out keeps it") from error
-    made_with = index.attributes
+    check_settings(out, index.attributes, settings)
+    return index
+
+
+def check_settings(out: Path, made_with: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    """What exists was made with these settings, or the error names those that differ."""
     differing = [
         f"{key} {_short(made_with.get(key))}, now {_short(value)}"
         for key, value in settings.items()
@@ -44,7 +49,6 @@ def read(out: Path, settings: Mapping[str, Any], force: bool) -> ViewsIndex | No
         raise StaleError(
             f"{out} was made with {'; '.join(differing)}: --force replaces it, --out keeps it"
         )
-    return index
 
 
 def unchanged(items: Sequence[Item], old: ViewsIndex | None, shards: Shards) -> dict[str, int]:
@@ -57,13 +61,25 @@ def unchanged(items: Sequence[Item], old: ViewsIndex | None, shards: Shards) -> 
     if old:
         known |= {name: (row, old.source_hashes[row]) for row, name in enumerate(old.names)}
     candidates = [item for item in items if item.name in known]
-    with ThreadPoolExecutor(THREADS) as pool:
-        hashes = pool.map(_source_hash, candidates)
-        return {
-            item.name: known[item.name][0]
-            for item, found in zip(candidates, hashes, strict=True)
-            if found == known[item.name][1]
-        }
+    return {
+        item.name: known[item.name][0]
+        for item, found in zip(candidates, source_hashes(candidates), strict=True)
+        if found == known[item.name][1]
+    }
+
+
+def all_but(
+    chosen: Sequence[Item], old: ViewsIndex | None, source: Source, out: Path
+) -> dict[str, int]:
+    """Rows of `old` by name, without the chosen ones; the file must hold what the source holds otherwise."""
+    if old is None:
+        return {}
+    gone = sorted(set(old.names) - {item.name for item in source.items})
+    if gone or list(old.attributes["class_names"]) != source.classes:
+        what = f"{gone[0]} is no longer there" if gone else "it has other classes"
+        raise StaleError(f"{source.root} is not what {out} was made from: {what}; leave out --only")
+    anew = {item.name for item in chosen}
+    return {name: row for row, name in enumerate(old.names) if name not in anew}
 
 
 def is_same(
@@ -102,6 +118,12 @@ def _short(value: Any) -> str:
     if len(text) <= LONGEST:
         return text
     return f"{text[: LONGEST // 2]}... (sha256 {hashlib.sha256(text.encode()).hexdigest()[:8]})"
+
+
+def source_hashes(items: Sequence[Item]) -> list[str]:
+    """Of each item, as `reading.read` gives it; empty where it cannot be read any more."""
+    with ThreadPoolExecutor(THREADS) as pool:
+        return list(pool.map(_source_hash, items))
 
 
 def _source_hash(item: Item) -> str:

@@ -5,70 +5,93 @@ materials, shadows. Same input, same file, whatever the number of workers, the o
 often the run was killed on the way.
 """
 
-import contextlib
-import json
-import os
+import tempfile
 import time
-from collections.abc import Generator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from joblib import cpu_count
-
-from pointcmt_cli import discovery
 from pointcmt_cli.config import RenderConfig
-from pointcmt_cli.data import preview, reuse, rigs, sources, store
+from pointcmt_cli.data import preview, reuse, store
 from pointcmt_cli.data.files import digest
 from pointcmt_cli.data.lock import exclusive
 from pointcmt_cli.data.shards import Shards
-from pointcmt_cli.data.sources import Item, Source
-from pointcmt_cli.engine.drawing import Drawn, Job, draw_all
-from pointcmt_cli.engine.render_settings import (
-    renderer_options,
-    shape_settings,
-    source_settings,
-    told,
+from pointcmt_cli.engine.render_pictures import render_pictures
+from pointcmt_cli.engine.render_settings import told
+from pointcmt_cli.engine.render_shapes import (
+    Plan,
+    described,
+    draw_missing,
+    empty_classes,
+    plan,
+    what_to_do,
+    without,
 )
-from pointcmt_cli.errors import DataError
-from pointcmt_cli.records import Note, Progress, Record, Records, Result
+from pointcmt_cli.errors import UsageError
+from pointcmt_cli.records import Note, Records, Result
 
 
 def render(config: RenderConfig) -> Records:
-    """Recognise, draw what is missing, write views.h5; a shape that cannot be drawn is left out and named."""
-    began = time.monotonic()
-    out = config.out or config.work / "views.h5"
+    """Recognise, draw what is missing, write it; a shape that cannot be drawn is left out and named."""
     if config.preview:
         preview.picture_format(config.preview)
-    source = sources.recognise(
-        config.source, config.test_fraction, config.held_out_fraction, config.variant
+    planned = yield from plan(config)
+    if config.format == "png":
+        yield from render_pictures(planned)
+    elif config.only and config.preview and config.out is None:
+        yield from look(planned)
+    else:
+        yield from render_views(planned, config.out or config.work / "views.h5")
+
+
+def look(plan: Plan) -> Records:
+    """Some shapes as a picture; no views.h5 is made or changed."""
+    with tempfile.TemporaryDirectory(prefix="pointcmt-") as folder:
+        out = Path(folder) / "views.h5"
+        for record in render_views(replace(plan, config=replace(plan.config, out=out)), out):
+            if isinstance(record, Result):
+                shown = {"path": str(plan.config.preview), "digest": None, "bytes": None}
+                yield Result({**record.values, **shown})
+            else:
+                yield record
+
+
+def render_views(plan: Plan, out: Path) -> Records:
+    """Points and views of every shape; with --only those are drawn anew and all others kept as they are."""
+    began = time.monotonic()
+    config, source, cameras, settings = plan.config, plan.source, plan.cameras, plan.settings
+    only = bool(config.only)
+    if out.is_dir():
+        raise UsageError(
+            f"{out} is a folder; the views go into a file (--format png makes pictures)"
+        )
+    if only and config.out is None and not out.exists():
+        raise UsageError(
+            f"--only {config.only[0]}: there is no {out} to draw it anew in; --preview PNG shows it, "
+            "--out FILE makes a file of it alone"
+        )
+    shards = Shards(
+        out.with_name(f".{out.name}.{'only' if only else 'parts'}"), digest(plan.per_shape)
     )
-    yield from _recognised(source)
-    cameras = rigs.cameras(config.rig, config.image_size, config.projection, config.margin)
-    options = renderer_options(config)
-    per_shape = shape_settings(config, source, cameras)
-    settings = {**source_settings(config, source), **per_shape}
-    shards = Shards(out.with_name(f".{out.name}.parts"), digest(per_shape))
-    with exclusive(out), shards.opened(config.force):
+    with exclusive(out), shards.opened(config.force or only):
         old = reuse.read(out, settings, config.force)
-        kept = reuse.unchanged(source.items, old, shards)
-        missing = [item for item in source.items if item.name not in kept]
-        yield from _what_to_do(out, source, old, kept)
-        failures: list[Drawn] = []
-        if missing:
-            discovery.build("renderers", per_shape["renderer"], options)
-            job = Job(
-                renderer=per_shape["renderer"],
-                options=json.dumps(options, sort_keys=True),
-                cameras=cameras,
-                points=config.points,
-                color=config.color,
-                up=config.up,
-                shards=shards,
-                parent=os.getpid(),
-            )
-            failures = yield from _draw(config, job, missing, len(kept))
-        items = _without(source, failures)
-        yield from _empty_classes(source, items)
+        if only:
+            kept = reuse.all_but(plan.chosen, old, source, out)
+            missing = plan.chosen
+        else:
+            kept = reuse.unchanged(source.items, old, shards)
+            missing = [item for item in source.items if item.name not in kept]
+            yield from what_to_do(kept, missing)
+            gone = set(old.names if old else []) - {item.name for item in source.items}
+            if gone:
+                yield Note(
+                    f"{len(gone)} shapes of {out} are no longer in {source.root}: they go", True
+                )
+        failures = yield from draw_missing(plan, missing, 0 if only else len(kept), shards)
+        new = {item.name for item in missing}
+        wanted = [item for item in source.items if item.name in kept or item.name in new]
+        items = without(wanted, failures, plan)
+        if not only:
+            yield from empty_classes(source, items)
         if reuse.is_same(old, items, source.classes, kept):
             yield Note(f"{out} is up to date")
         else:
@@ -83,100 +106,15 @@ def render(config: RenderConfig) -> Records:
             )
         shards.clear()
     if config.preview:
-        preview.contact_sheet(out, config.preview)
+        names = [item.name for item in plan.chosen] if only else None
+        preview.contact_sheet(out, config.preview, names)
         yield Note(f"{config.preview} written")
     yield Result(
         {
             "path": str(out),
             "digest": str(store.read_attributes(out)["digest"]),
-            **_described(source, items),
-            "views": cameras.views,
-            "drawn": len(missing) - len(failures),
-            "kept": len(kept),
-            "failures": [
-                {"name": each.item.name, "file": str(each.item.path), "reason": each.reason}
-                for each in failures
-            ],
+            **described(plan, items, len(missing), failures),
             "bytes": out.stat().st_size,
             "seconds": time.monotonic() - began,
         }
     )
-
-
-def _recognised(source: Source) -> Records:
-    yield Note(source.summary)
-    yield Note(f"classes: {', '.join(source.classes)}")
-    for note in source.notes:
-        yield Note(note, warning=True)
-
-
-def _what_to_do(
-    out: Path, source: Source, old: store.ViewsIndex | None, kept: Mapping[str, int]
-) -> Records:
-    """Where a run goes on, or a file is changed: how much of it."""
-    if kept and len(kept) < len(source.items):
-        yield Note(f"{len(kept)} shapes are drawn already, {len(source.items) - len(kept)} to go")
-    gone = set(old.names if old else []) - {item.name for item in source.items}
-    if gone:
-        yield Note(f"{len(gone)} shapes of {out} are no longer in {source.root}: they go", True)
-
-
-def _draw(
-    config: RenderConfig, job: Job, items: Sequence[Item], kept: int
-) -> Generator[Record, None, list[Drawn]]:
-    """Draw into shards; returns the shapes that could not be drawn, in the source's order."""
-    total = kept + len(items)
-    yield Progress("render", kept, total)
-    began, finished = time.monotonic(), 0
-    failures: dict[str, Drawn] = {}
-    with contextlib.closing(draw_all(job, items, config.workers or cpu_count())) as results:
-        for drawn in results:
-            if isinstance(drawn, Note):
-                yield drawn
-                continue
-            if drawn.fatal:
-                raise drawn.fatal
-            finished += 1
-            if drawn.reason:
-                failures[drawn.item.name] = drawn
-                if config.strict:
-                    raise DataError(f"{drawn.reason} (--strict; without it the rest goes on)")
-                yield Note(f"left out {drawn.item.name}: {drawn.reason}", warning=True)
-            rate = finished * job.cameras.views / (time.monotonic() - began)
-            yield Progress("render", kept + finished, total, values={"views/s": rate})
-    return [failures[item.name] for item in items if item.name in failures]
-
-
-def _without(source: Source, failures: Sequence[Drawn]) -> list[Item]:
-    """The shapes that will be in the file."""
-    bad = {drawn.item.name for drawn in failures}
-    items = [item for item in source.items if item.name not in bad]
-    if not items:
-        raise DataError(
-            f"{source.root}: none of its {len(source.items)} shapes can be drawn; the first: "
-            f"{failures[0].reason}"
-        )
-    return items
-
-
-def _empty_classes(source: Source, items: Sequence[Item]) -> Records:
-    present = {item.label for item in items}
-    for label, name in enumerate(source.classes):
-        if label not in present:
-            yield Note(f"class '{name}' has no shapes; it stays in the list of classes", True)
-
-
-def _described(source: Source, items: Sequence[Item]) -> dict[str, Any]:
-    """What is in the file, counted by split."""
-    labels = {
-        split: [item.label for item in items if item.split == split]
-        for split in ("train", "val", "test")
-    }
-    return {
-        "layout": source.layout,
-        "variant": source.variant,
-        "kind": source.kind,
-        "classes": source.classes,
-        "counts": {split: len(found) for split, found in labels.items()},
-        "classes_in": {split: len(set(found)) for split, found in labels.items()},
-    }
