@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from pointcmt_cli import discovery
 from pointcmt_cli.config import Axis
 from pointcmt_cli.data import codec, reading, sampling
+from pointcmt_cli.data.pictures import Pictures
 from pointcmt_cli.data.rigs import Cameras
 from pointcmt_cli.data.shape import Shape
 from pointcmt_cli.data.shards import Shards
@@ -55,6 +56,8 @@ class Job:
     shards: Shards
     parent: int
     """Process number of the run itself."""
+    pictures: Pictures | None = None
+    """Write picture files here and nothing else; `shards` then only tells which shapes were begun."""
 
 
 @dataclass(frozen=True)
@@ -102,12 +105,11 @@ def draw(job: Job, item: Item) -> Drawn:
 
 
 def _draw(job: Job, item: Item) -> Drawn:
-    """Read, sample, draw and compress one shape into its shard."""
+    """Read, draw, sample and compress one shape into its shard, or into picture files."""
     job.shards.begin(item.name)
     renderer = _renderer(job.renderer, job.options)
     try:
         shape, source_hash = reading.read(item, job.color, job.up)
-        points = np.ascontiguousarray(sampling.sample_points(shape, job.points), np.float32)
     except PointCMTError as error:
         return Drawn(item, str(error))
     try:
@@ -116,6 +118,13 @@ def _draw(job: Job, item: Item) -> Drawn:
         return Drawn(item, _reason(job, item, error))
     _check(job, images)
     images = np.ascontiguousarray(images)
+    if job.pictures:
+        job.pictures.save(item, images, source_hash)
+        return Drawn(item)
+    try:
+        points = np.ascontiguousarray(sampling.sample_points(shape, job.points), np.float32)
+    except PointCMTError as error:
+        return Drawn(item, str(error))
     content = hashlib.sha256(points.data)
     content.update(images.data)
     row = ViewsRow(
