@@ -13,7 +13,7 @@ downloaded; everything is small enough for a CPU. Use:
 import io
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -22,8 +22,9 @@ import torch
 from torch import Tensor, nn
 
 from pointcmt_cli import discovery
-from pointcmt_cli.data.rigs import cameras
+from pointcmt_cli.data.rigs import Cameras, cameras
 from pointcmt_cli.data.shape import Shape
+from pointcmt_cli.errors import PointCMTError
 from pointcmt_cli.models.distillation import Distillation
 from pointcmt_cli.models.generator import Generator
 
@@ -63,32 +64,45 @@ def check_teacher(plugin: Plugin, **options: Any) -> None:
 
 
 def check_renderer(plugin: Plugin, **options: Any) -> None:
-    """Gray images of the cameras' size, dark on a white background; same shape, same bytes; the shape untouched."""
-    renderer = _build("renderers", plugin, options)
-    _require(callable(renderer), f"a renderer must be callable, got {type(renderer).__name__}")
-    for size in (64, 97):
-        rig, shape, untouched = cameras("orthogonal6", size), _box(), _box()
-        images = renderer(shape, rig)
-        expected = (rig.views, size, size)
+    """Images of the cameras' size, dark on a white background; same shape, same bytes; the shape untouched.
+
+    Gray, and RGB too if the factory has an option `color`. Orthographic cameras may be refused by a PointCMTError.
+    """
+    factory = discovery.load("renderers", plugin) if isinstance(plugin, str) else plugin
+    colors = {str(options.get("color", False)).lower() == "true"}
+    if "color" in discovery.options_of(factory) and "color" not in options:
+        colors = {False, True}
+    for color in sorted(colors):
+        chosen = {**options, "color": True} if color else options
+        renderer = _build("renderers", plugin, chosen)
+        _require(callable(renderer), f"a renderer must be callable, got {type(renderer).__name__}")
+        for size in (64, 97):
+            _check_images(renderer, cameras("orthogonal6", size), color)
+        with suppress(PointCMTError):
+            _check_images(renderer, cameras("orthogonal6", 64, "orthographic"), color)
+
+
+def _check_images(renderer: Any, rig: Cameras, color: bool) -> None:
+    shape, untouched = _box(color), _box(color)
+    images = renderer(shape, rig)
+    expected = rig.shape(color)
+    _require(
+        isinstance(images, np.ndarray) and images.dtype == np.uint8 and images.shape == expected,
+        f"expected images {expected} uint8, got {getattr(images, 'shape', type(images).__name__)} "
+        f"{getattr(images, 'dtype', '')}{' with color=True' if color else ''}",
+    )
+    for view, image in enumerate(images):
+        corners = image[[0, 0, -1, -1], [0, -1, 0, -1]]
         _require(
-            isinstance(images, np.ndarray)
-            and images.dtype == np.uint8
-            and images.shape == expected,
-            f"expected images {expected} uint8, got {getattr(images, 'shape', type(images).__name__)} "
-            f"{getattr(images, 'dtype', '')}",
+            bool((corners == 255).all()),
+            f"the background must be 255 (white), view {view} has {corners.tolist()} in its corners",
         )
-        for view, image in enumerate(images):
-            corners = image[[0, 0, -1, -1], [0, -1, 0, -1]]
-            _require(
-                bool((corners == 255).all()),
-                f"the background must be 255 (white), view {view} has {corners.tolist()} in its corners",
-            )
-            _require(bool((image < 255).any()), f"view {view} is empty")
-        again = renderer(_box(), rig)
-        _require(np.array_equal(images, again), "the same shape drawn twice gave other bytes")
-        for name in ("vertices", "faces", "points"):
-            same = np.array_equal(getattr(shape, name), getattr(untouched, name))
-            _require(same, f"drawing changed the shape's {name}")
+        _require(bool((image < 255).any()), f"view {view} is empty")
+    again = renderer(_box(color), rig)
+    _require(np.array_equal(images, again), "the same shape drawn twice gave other bytes")
+    for name in ("vertices", "faces", "vertex_colors", "points"):
+        same = np.array_equal(getattr(shape, name), getattr(untouched, name))
+        _require(same, f"drawing changed the shape's {name}")
 
 
 def check_objective(plugin: Plugin, **options: Any) -> None:
@@ -268,8 +282,8 @@ def _clouds(batch: int, number: int) -> Tensor:
     return clouds
 
 
-def _box() -> Shape:
-    """A mesh with its cloud: both kinds of renderer find what they draw."""
+def _box(color: bool) -> Shape:
+    """A mesh with its cloud: both kinds of renderer find what they draw; `color`: red to yellow."""
     corners = np.stack(np.meshgrid([-1, 1], [-1, 1], [-1, 1], indexing="ij"), -1).reshape(8, 3)
     corners = corners * (0.6, 0.5, 0.4)
     sides = [[0, 1, 3, 2], [4, 6, 7, 5], [0, 4, 5, 1], [2, 3, 7, 6], [0, 2, 6, 4], [1, 5, 7, 3]]
@@ -279,7 +293,8 @@ def _box() -> Shape:
         "box/check",
         corners.astype(np.float32),
         np.array(faces, np.int32),
-        points.astype(np.float32),
+        vertex_colors=np.array([[200, 25 * n, 0] for n in range(8)], np.uint8) if color else None,
+        points=points.astype(np.float32),
     )
 
 

@@ -20,9 +20,11 @@ from pointcmt_cli.errors import PluginError, PointCMTError
 OPTIONS: dict[str, list[dict[str, Any]]] = {
     "pointnet": [{}, {"transforms": True}],
     "pointnet2": [{}, {"variant": "msg", "bias": False}],
+    "pointmlp": [{"variant": "elite"}],
     "efficientnet-lite": [{"pretrained": False}],
     "timm": [{"pretrained": False}],
     "pointcmt": [{}, {"recipe": "reference"}],
+    "raster": [{}, {"shading": "normal", "color": True}, {"normals": "smooth", "supersample": 2}],
 }
 """Options worth a check of their own; every other plug-in is checked with its defaults."""
 CASES = [
@@ -175,6 +177,45 @@ def test_a_bad_renderer_is_told_what_is_wrong(change: Callable[[Any], Any], text
     testing.check_renderer(draw(lambda images: images))
     with pytest.raises(AssertionError, match=text):
         testing.check_renderer(draw(change))
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (
+            lambda images: images,
+            r"expected images \(6, 64, 64, 3\) uint8, got \(6, 64, 64\) uint8 with color=True",
+        ),
+        (lambda images: 255 - images[..., None].repeat(3, -1), r"the background must be 255"),
+    ],
+)
+def test_a_bad_renderer_in_colour_is_told_what_is_wrong(
+    change: Callable[[Any], Any], text: str
+) -> None:
+    def factory(*, color: bool = False, change: Callable[[Any], Any] = change) -> Any:
+        return draw(change if color else lambda images: images)()
+
+    testing.check_renderer(factory, change=lambda images: images[..., None].repeat(3, -1))
+    testing.check_renderer(factory, color=False)
+    for options in ({}, {"color": True}):
+        with pytest.raises(AssertionError, match=text):
+            testing.check_renderer(factory, **options)
+
+
+def test_a_renderer_may_refuse_orthographic_cameras_but_not_draw_them_badly() -> None:
+    def factory(*, refuses: bool) -> Any:
+        def renderer(shape: Any, cameras: Any) -> Any:
+            if cameras.orthographic and refuses:
+                raise PointCMTError("perspective cameras only")
+            return draw(lambda images: images[:, : 8 if cameras.orthographic else None])()(
+                shape, cameras
+            )
+
+        return renderer
+
+    testing.check_renderer(factory, refuses=True)
+    with pytest.raises(AssertionError, match=r"got \(6, 8, 64\) uint8"):
+        testing.check_renderer(factory, refuses=False)
 
 
 def test_the_example_distribution_passes_its_own_tests_once_installed(tmp_path: Path) -> None:
