@@ -3,6 +3,7 @@
 Two shaders: `light`, ours on pyrender's context (see pyrender_light.py), and `pbr`, pyrender's own (pyrender_pbr.py).
 """
 
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -12,8 +13,8 @@ from pointcmt_cli.api import Cameras, PointCMTError, Renderer, Shape
 from pointcmt_renderers.pyrender_context import Platform, open_context
 from pointcmt_renderers.pyrender_light import Light
 from pointcmt_renderers.pyrender_pbr import Physical
-
-Shading = Literal["lambert", "normal", "depth", "silhouette"]
+from pointcmt_renderers.raster_pixels import halve
+from pointcmt_renderers.raster_shading import Shading
 
 
 def pyrender_gl(
@@ -23,15 +24,18 @@ def pyrender_gl(
     shader: Literal["light", "pbr"] = "light",
     samples: Literal[0, 4] | None = None,
     shading: Shading = "lambert",
+    normals: Literal["flat", "smooth"] = "flat",
+    supersample: Literal[1, 2] = 1,
     color: bool = False,
     ambient: float = 0.15,
     diffuse: float = 0.65,
     light: tuple[float, float] = (0.3, 0.6),
 ) -> Renderer:
-    """Gray levels are the raster renderer's with the same options; one context serves every mesh.
+    """The raster renderer's pictures with the same options (see there); one context serves every mesh.
 
     `platform` is PyOpenGL's; none: the variable PYOPENGL_PLATFORM, else egl. `device` counts EGL's; none: the variable
-    EGL_DEVICE_ID, else 0. `samples` a pixel smooth edges; none: 0, and as pyrender does it for shader pbr.
+    EGL_DEVICE_ID, else 0. `shader` pbr is pyrender's own. `samples` a pixel smooth edges; none: 0, and as pyrender does
+    it for shader pbr.
     """
     if not (ambient >= 0 and diffuse >= 0 and ambient + diffuse <= 1):
         raise PointCMTError(
@@ -45,16 +49,19 @@ def pyrender_gl(
         raise PointCMTError(
             "pyrender: samples are pyrender's own choice with shader pbr; leave out samples="
         )
+    if shading == "normal" and not color:
+        raise PointCMTError("pyrender: the shading 'normal' is a picture in RGB; add --color")
     context = open_context(platform, device)
     to_light = np.array([*light, 1.0]) / np.linalg.norm([*light, 1.0])
     levels = (ambient, diffuse)
     drawing: Light | Physical
     if shader == "pbr":
-        drawing = Physical(color=color, light=to_light, levels=levels)
+        drawing = Physical(normals=normals, color=color, light=to_light, levels=levels)
     else:
         drawing = Light(
             context,
             shading=shading,
+            normals=normals,
             color=color,
             samples=samples or 0,
             light=to_light,
@@ -66,6 +73,15 @@ def pyrender_gl(
             raise PointCMTError(
                 f"{shape.name}: the pyrender renderer draws meshes and this is a cloud; use --renderer points"
             )
-        return drawing.draw(shape, cameras)
+        fine = replace(cameras, size=cameras.size * supersample)
+        images = drawing.draw(shape, fine)  # (V, H, W, C)
+        if supersample == 2:
+            large, images = (
+                images,
+                np.empty((len(images), cameras.size, cameras.size, images.shape[3]), np.uint8),
+            )
+            for view, image in enumerate(images):
+                halve(large[view], image)
+        return images if color else images[..., 0]
 
     return draw

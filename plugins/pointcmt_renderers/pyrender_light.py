@@ -2,7 +2,7 @@
 
 pyrender's own shader costs ten times as much on a CPU: physical materials, four samples a pixel, a depth image that
 nobody asked for. Nothing of it is replaced here: the context is pyrender's, program and framebuffer are ours.
-Face normals are computed on the CPU, so that a sliver is lit like a large face.
+Normals are raster's, computed on the CPU.
 """
 
 import ctypes
@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pointcmt_cli.api import Cameras, Shape
+from pointcmt_renderers.kernels import face_planes
+from pointcmt_renderers.raster_smooth import corner_normals
 
 VERTEX = """#version 330 core
 uniform mat4 view, lens;
@@ -21,14 +23,17 @@ uniform bool parallel;
 layout(location = 0) in vec3 place;
 layout(location = 1) in vec3 normal;
 layout(location = 2) in vec3 color;
-flat out vec3 facing;
-out vec3 tint;
+layout(location = 3) in vec3 soft;
+flat out vec3 plane;
+flat out float side;
+out vec3 bent, tint;
 out float depth;
 void main() {
     vec4 here = view * vec4(place, 1.0);
-    facing = mat3(view) * normal;
     vec3 sight = parallel ? vec3(0.0, 0.0, -1.0) : here.xyz;
-    if (dot(facing, sight) > 0.0) facing = -facing;  // two-sided
+    plane = mat3(view) * normal;
+    side = dot(plane, sight) > 0.0 ? -1.0 : 1.0;
+    bent = mat3(view) * soft;
     tint = color;
     depth = -here.z;
     gl_Position = lens * here;
@@ -37,19 +42,27 @@ void main() {
 FRAGMENT = """#version 330 core
 uniform vec3 light;
 uniform vec2 levels;
-uniform vec2 span;
-flat in vec3 facing;
-in vec3 tint;
+uniform float entered;
+flat in vec3 plane;
+flat in float side;
+in vec3 bent, tint;
 in float depth;
 out vec3 pixel;
-void main() { pixel = SHADE; }
+void main() {
+    vec3 facing = side * NORMAL;
+    pixel = SHADE;
+}
 """
+PLACE, NORMAL, COLOR, BENT = range(4)
+"""Places of attributes in VERTEX."""
+NORMALS = {"flat": "plane", "smooth": "normalize(bent)"}
 SHADES = {
     "lambert": "tint * (levels.x + levels.y * max(dot(facing, light), 0.0))",
     "normal": "0.5 + 0.5 * facing",
-    "depth": "vec3(clamp((depth - span.x) / span.y, 0.0, 1.0))",
+    "depth": "vec3(mix(0.1, 0.8, clamp(0.5 * (depth - entered), 0.0, 1.0)))",
     "silhouette": "vec3(0.0)",
 }
+"""As raster_shading.py has them, in [0, 1]."""
 
 
 class Light:
@@ -60,6 +73,7 @@ class Light:
         context: Any,
         *,
         shading: str,
+        normals: str,
         color: bool,
         samples: int,
         light: NDArray[np.float64],
@@ -69,17 +83,17 @@ class Light:
         from OpenGL.GL import shaders
 
         self.gl, self.context, self.color, self.samples = GL, context, color, samples
+        self.smooth = normals == "smooth"
         self.size = 0
         self.frames: list[int] = []
         self.buffers: list[int] = []
         context.make_current()
         self.array = GL.glGenVertexArrays(1)
         GL.glBindVertexArray(self.array)  # a core profile validates no program without one
+        fragment = FRAGMENT.replace("NORMAL", NORMALS[normals]).replace("SHADE", SHADES[shading])
         self.program = shaders.compileProgram(
             shaders.compileShader(VERTEX, GL.GL_VERTEX_SHADER),
-            shaders.compileShader(
-                FRAGMENT.replace("SHADE", SHADES[shading]), GL.GL_FRAGMENT_SHADER
-            ),
+            shaders.compileShader(fragment, GL.GL_FRAGMENT_SHADER),
         )
         GL.glUseProgram(self.program)
         GL.glUniform3f(self._at("light"), *light)
@@ -89,7 +103,7 @@ class Light:
         GL.glClearColor(1.0, 1.0, 1.0, 1.0)
 
     def draw(self, shape: Shape, cameras: Cameras) -> NDArray[np.uint8]:
-        """Gray views (V, H, W), or RGB ones (V, H, W, 3)."""
+        """Views (V, H, W, C): C is 3 in colour, else 1."""
         gl, size = self.gl, cameras.size
         self.context.make_current()
         gl.glUseProgram(self.program)
@@ -99,9 +113,10 @@ class Light:
         gl.glUniformMatrix4fv(self._at("lens"), 1, True, lens)
         gl.glUniform1i(self._at("parallel"), int(cameras.orthographic))
         pixels = gl.GL_RGB if self.color else gl.GL_RED
-        with self._loaded(corners(shape, self.color)) as count:
+        with self._loaded(corners(shape, self.color, self.smooth)) as count:
             for to_camera, image in zip(cameras.world_to_camera, images, strict=True):
                 gl.glUniformMatrix4fv(self._at("view"), 1, True, to_camera.astype(np.float32))
+                gl.glUniform1f(self._at("entered"), -to_camera[2, 3] - 1.0)
                 gl.glBindFramebuffer(gl.GL_FRAMEBUFFER, self.drawn)
                 gl.glClear(gl.GL_COLOR_BUFFER_BIT | gl.GL_DEPTH_BUFFER_BIT)
                 gl.glDrawArrays(gl.GL_TRIANGLES, 0, count)
@@ -111,30 +126,32 @@ class Light:
                     gl.glBlitFramebuffer(*area, *area, gl.GL_COLOR_BUFFER_BIT, gl.GL_NEAREST)
                     gl.glBindFramebuffer(gl.GL_READ_FRAMEBUFFER, self.read)
                 gl.glReadPixels(0, 0, size, size, pixels, gl.GL_UNSIGNED_BYTE, image)
-        upright = images[:, ::-1]  # GL's row 0 is the lowest
-        return np.ascontiguousarray(upright if self.color else upright[..., 0])
+        return np.ascontiguousarray(images[:, ::-1])  # GL's row 0 is the lowest
 
     def _at(self, name: str) -> int:
         """A uniform's place; -1, which GL ignores, where this kind of picture does without it."""
         return int(self.gl.glGetUniformLocation(self.program, name))
 
     @contextmanager
-    def _loaded(self, data: NDArray[np.float32]) -> Iterator[int]:
-        """Corners (C, 6 or 9) in a buffer for as long as the block runs; their number."""
+    def _loaded(self, attributes: dict[int, NDArray[np.float32]]) -> Iterator[int]:
+        """Corners (C, 3) each, by their place in the program, in a buffer while the block runs; C."""
         gl = self.gl
         buffer = gl.glGenBuffers(1)
         gl.glBindVertexArray(self.array)
         gl.glBindBuffer(gl.GL_ARRAY_BUFFER, buffer)
+        data = np.concatenate(list(attributes.values()))
         gl.glBufferData(gl.GL_ARRAY_BUFFER, data.nbytes, data, gl.GL_STATIC_DRAW)
-        gl.glVertexAttrib3f(2, 1.0, 1.0, 1.0)  # white, where corners have no colours
-        for place in range(data.shape[1] // 3):
-            offset = ctypes.c_void_p(12 * place)
+        gl.glVertexAttrib3f(COLOR, 1.0, 1.0, 1.0)  # white, where corners have none
+        count = len(attributes[PLACE])
+        for index, place in enumerate(attributes):
             gl.glEnableVertexAttribArray(place)
-            gl.glVertexAttribPointer(place, 3, gl.GL_FLOAT, False, 4 * data.shape[1], offset)
+            offset = ctypes.c_void_p(12 * count * index)
+            gl.glVertexAttribPointer(place, 3, gl.GL_FLOAT, False, 0, offset)
         try:
-            yield len(data)
+            yield count
         finally:
-            gl.glDisableVertexAttribArray(2)
+            for place in attributes:
+                gl.glDisableVertexAttribArray(place)
             gl.glDeleteBuffers(1, [buffer])
 
     def _frame(self, size: int) -> None:
@@ -166,19 +183,25 @@ class Light:
         return int(frame)
 
 
-def corners(shape: Shape, color: bool) -> NDArray[np.float32]:
-    """Every face's three corners (3 F, 6 or 9): position, the face's unit normal, and RGB in [0, 1] if there is any."""
+def corners(shape: Shape, color: bool, smooth: bool) -> dict[int, NDArray[np.float32]]:
+    """Every face's three corners, (3 F, 3) each: places, the face's unit normal, RGB in [0, 1] and bent normals."""
     assert shape.faces is not None
-    places = shape.vertices[shape.faces].astype(np.float64)  # (F, 3, 3)
-    normals = np.cross(places[:, 1] - places[:, 0], places[:, 2] - places[:, 0])
-    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-300)
-    parts = [places, np.repeat(normals[:, None], 3, axis=1)]
+    vertices, faces = np.asarray(shape.vertices, np.float32), np.asarray(shape.faces, np.uint32)
+    turned, planes = np.ascontiguousarray(vertices.T), np.empty((4, 1 + len(faces)), np.float32)
+    face_planes(turned, faces, planes)
+    found = {PLACE: vertices[faces], NORMAL: _thrice(planes[:3, :0:-1].T)}
     if color and shape.vertex_colors is not None:
-        parts.append(shape.vertex_colors[shape.faces] / 255.0)
+        found[COLOR] = (shape.vertex_colors[faces] / 255).astype(np.float32)
     elif color and shape.face_colors is not None:
-        parts.append(np.repeat(shape.face_colors[:, None], 3, axis=1) / 255.0)
-    packed = np.concatenate(parts, axis=2, dtype=np.float32)
-    return packed.reshape(-1, packed.shape[2])
+        found[COLOR] = _thrice((shape.face_colors / 255).astype(np.float32))
+    if smooth:
+        found[BENT] = corner_normals(turned, faces, planes)
+    return {place: values.reshape(-1, 3) for place, values in found.items()}
+
+
+def _thrice(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(F, 3) -> (F, 3, 3), for every corner of a face."""
+    return np.repeat(rows[:, None], 3, axis=1)
 
 
 def near_and_far(cameras: Cameras) -> tuple[float, float]:

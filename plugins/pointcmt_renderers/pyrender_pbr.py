@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pointcmt_cli.api import Cameras, Shape
-from pointcmt_renderers.pyrender_light import corners, near_and_far
+from pointcmt_renderers.pyrender_light import BENT, COLOR, NORMAL, PLACE, corners, near_and_far
 
 FULL_LIGHT = np.pi / 0.96
 """Intensity under which white, seen square on, is 1: a dielectric scatters 0.96 / pi of the light (glTF 2.0, B.2)."""
@@ -22,30 +22,36 @@ class Physical:
     """A scene for each mesh, drawn by the process's one offscreen renderer."""
 
     def __init__(
-        self, *, color: bool, light: NDArray[np.float64], levels: tuple[float, float]
+        self,
+        *,
+        normals: str,
+        color: bool,
+        light: NDArray[np.float64],
+        levels: tuple[float, float],
     ) -> None:
         import pyrender
 
         self.pyrender, self.color, self.light = pyrender, color, light
         self.ambient, self.diffuse = levels
+        self.smooth = normals == "smooth"
         self.renderer = _offscreen()
         self.linear = np.round(255 * (np.arange(256) / 255) ** GAMMA).astype(np.uint8)
 
     def draw(self, shape: Shape, cameras: Cameras) -> NDArray[np.uint8]:
-        """Gray views (V, H, W), or RGB ones (V, H, W, 3)."""
+        """Views (V, H, W, C): C is 3 in colour, else 1."""
         size = cameras.size
         self.renderer.viewport_width = self.renderer.viewport_height = size
         scene = self.pyrender.Scene(bg_color=[1.0, 1.0, 1.0, 1.0], ambient_light=[self.ambient] * 3)
         scene.add(self._mesh(shape))
         camera = scene.add(self._camera(cameras))
         lamp = scene.add(self.pyrender.DirectionalLight(intensity=self.diffuse * FULL_LIGHT))
-        channels = slice(0, 3) if self.color else 0
+        channels = 3 if self.color else 1
         images = []
         for pose in cameras.poses:
             scene.set_pose(camera, pose)
             scene.set_pose(lamp, _shining_from(pose[:3, :3] @ self.light))
             pixels, _ = self.renderer.render(scene)
-            images.append(self.linear[pixels[..., channels]])
+            images.append(self.linear[pixels[..., :channels]])
         return np.stack(images)
 
     def _camera(self, cameras: Cameras) -> Any:
@@ -59,21 +65,17 @@ class Physical:
 
     def _mesh(self, shape: Shape) -> Any:
         """Every face once for each side, because pyrender leaves a face seen from behind unlit."""
-        front = corners(shape, self.color)  # (3 F, 6 or 9)
-        back = front[::-1].copy()
-        back[:, 3:6] *= -1
-        both = np.concatenate([front, back])
+        front = corners(shape, self.color, self.smooth)
+        both = {place: np.concatenate([each, each[::-1]]) for place, each in front.items()}
+        normals = both.get(BENT, both[NORMAL])
+        normals[len(normals) // 2 :] *= -1
         white = self.pyrender.MetallicRoughnessMaterial(
             baseColorFactor=[1.0, 1.0, 1.0, 1.0], metallicFactor=0.0, roughnessFactor=1.0
         )
-        tint = both[:, 6:] if both.shape[1] == 9 else None
-        return self.pyrender.Mesh(
-            [
-                self.pyrender.Primitive(
-                    positions=both[:, :3], normals=both[:, 3:6], color_0=tint, material=white
-                )
-            ]
+        sides = self.pyrender.Primitive(
+            positions=both[PLACE], normals=normals, color_0=both.get(COLOR), material=white
         )
+        return self.pyrender.Mesh([sides])
 
 
 @functools.cache
