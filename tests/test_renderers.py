@@ -26,7 +26,11 @@ from pointcmt_renderers.compiled import compiled
         ("points", {"sharpness": "-1"}, r"sharpness -1.0 must be in \[0, 64\]"),
         ("points", {"near": "2"}, r"near 2.0 and far 0.8 must be in \[0, 1\]"),
         ("pyrender", {"platform": "glx"}, "'glx' is not one of egl, osmesa"),
-        ("raster", {"shine": "1"}, "no option 'shine'; renderer 'raster' takes: ambient"),
+        ("raster", {"supersample": "3"}, "'3' is not one of 1, 2"),
+        ("raster", {"normals": "round"}, "'round' is not one of flat, smooth"),
+        ("raster", {"shading": "pbr"}, "'pbr' is not one of lambert, normal, depth, silhouette"),
+        ("raster", {"shading": "normal"}, "the shading 'normal' is a picture in RGB; add --color"),
+        ("raster", {"shine": "1"}, "no option 'shine'; renderer 'raster' takes: shading: Lit"),
     ],
 )
 def test_options_that_cannot_be_meant(name: str, options: dict[str, Any], text: str) -> None:
@@ -51,8 +55,12 @@ vertices = random.uniform(-0.5, 0.5, (90, 3)).astype("f4")
 drawn = Shape("a/b", vertices, np.arange(90, dtype="i4").reshape(-1, 3))
 rig = cameras("mvcnn12", 32)
 digest = hashlib.sha256()
-for name in ("raster", "points"):
-    digest.update(discovery.build("renderers", name)(drawn, rig).tobytes())
+for name, options in (
+    ("raster", {}),
+    ("raster", {"shading": "normal", "normals": "smooth", "supersample": 2, "color": True}),
+    ("points", {}),
+):
+    digest.update(discovery.build("renderers", name, options)(drawn, rig).tobytes())
 assert "torch" not in sys.modules
 print(digest.hexdigest())
 """
