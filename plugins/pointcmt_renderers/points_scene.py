@@ -59,10 +59,10 @@ class Scene:
 
 
 def scene(shape: Shape, cameras: Cameras, look: Look) -> Scene:
-    """A shape's points, or its vertices where it has none or they have the colours."""
+    """A cloud whole, a mesh by its points; by its vertices where it has none or they have the colours."""
     colored = look.color and shape.vertex_colors is not None
-    cloud = shape.vertices if shape.points is None or colored else shape.points
-    cloud = np.ascontiguousarray(cloud, np.float32)
+    whole = colored or shape.faces is None or shape.points is None
+    cloud = np.ascontiguousarray(shape.vertices if whole else shape.points, np.float32)
     poses, depths = cameras.poses, -cameras.world_to_camera[:, 2]
     toward = poses[:, :3, 2] if cameras.orthographic else poses[:, :3, 3]
     last = np.full((cameras.views, 1), 0.0 if cameras.orthographic else 1.0)
