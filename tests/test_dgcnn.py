@@ -23,7 +23,7 @@ def test_parameters_and_multiply_adds_equal_the_authors() -> None:
     assert sum(each.numel() for each in network.parameters()) == 1_809_576 - HEAD
     edges = sum(edge.linear.weight.numel() for edge in network.edges)
     head = 2048 * 512 + 512 * 256 + 256 * 40
-    published = 1024 * 20 * edges + 1024 * network.linear.weight.numel() + head
+    published = 1024 * 20 * edges + 1024 * network.joined.linear.weight.numel() + head
     assert published == 2_391_418_880
 
 

@@ -226,6 +226,7 @@ def test_the_command_shows_size_difference_and_latency(
         pytest.param("pointnet2", {"variant": "msg"}, "onnx", marks=pytest.mark.slow),
         ("dgcnn", {}, "onnx"),
         pytest.param("dgcnn", {}, "pt2", marks=pytest.mark.slow),
+        pytest.param("pointmlp", {"variant": "elite"}, "onnx", marks=pytest.mark.slow),
     ],
 )
 def test_first_party_backbones_can_be_exported(

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pointcmt_backbones.layer import Layer, names_of
 from pointcmt_cli.api import PointCMTError, k_nearest, pooled_mlp
 
 SLOPE = 0.2
@@ -52,8 +53,7 @@ class DGCNN(nn.Module):
             EdgeConvolution(channels, out, neighbours)
             for channels, out in zip((3, *WIDTHS[:-1]), WIDTHS, strict=True)
         )
-        self.linear = nn.Linear(sum(WIDTHS), width, bias=False)
-        self.norm = nn.BatchNorm1d(width)
+        self.joined = Layer(sum(WIDTHS), width, SLOPE)
         self.feature_dim = 2 * width
 
     def forward(self, points: Tensor) -> Tensor:
@@ -62,9 +62,16 @@ class DGCNN(nn.Module):
         for edge in self.edges:
             rows = edge(rows)
             outputs.append(rows)
-        joined = self.linear(torch.cat(outputs, dim=-1))
-        values = F.leaky_relu(self.norm(joined.flatten(0, 1)), SLOPE).view_as(joined)
+        values = self.joined(torch.cat(outputs, dim=-1))
         return torch.cat([values.amax(dim=1), values.mean(dim=1)], dim=-1)
+
+    @property
+    def reference_names(self) -> dict[str, str]:
+        """Own names -> those of WangYueFt's and antao97's checkpoints."""
+        names = names_of("joined", "conv5.0", "conv5.1")
+        for place in range(len(self.edges)):
+            names |= names_of(f"edges.{place}", f"conv{place + 1}.0", f"conv{place + 1}.1")
+        return names
 
 
 def dgcnn(*, neighbours: int = 20, width: int = 1024) -> DGCNN:

@@ -29,10 +29,9 @@ def pooled_layer(
     last_relu: bool,
 ) -> Tensor:
     """Maxima (B, M, C) over the groups, after batch norm (and ReLU); see `pooled_mlp`."""
-    arguments = (first, centres, index, linear, norm, last_relu)
     if norm.training:
         trained: Tensor = _PooledLayer.apply(  # type: ignore[no-untyped-call]
-            *arguments, linear.bias, norm.weight, norm.bias
+            first, centres, index, norm, last_relu, linear.bias, norm.weight, norm.bias
         )
         return trained
     pooled = _Pooled(Rows(first, centres, index), norm)
@@ -71,7 +70,6 @@ class _PooledLayer(torch.autograd.Function):
         first: Tensor,
         centres: Tensor,
         index: Tensor,
-        linear: nn.Linear,
         norm: nn.BatchNorm1d,
         last_relu: bool,
         bias: Tensor | None,
@@ -80,7 +78,8 @@ class _PooledLayer(torch.autograd.Function):
         ctx.pooled = _Pooled(Rows(first, centres, index), norm)
         rows = ctx.pooled.rows
         moments = statistics(ctx.pooled.sums, ctx.pooled.pilot, rows.total)
-        ctx.norm, ctx.last_relu = tracked(*moments, linear, norm, rows), last_relu
+        ctx.norm = tracked(*moments, norm, rows.total, first.dtype, bias)
+        ctx.last_relu = last_relu
         ctx.has_bias = bias is not None
         output: Tensor = ctx.pooled.output(ctx.norm, last_relu)
         ctx.save_for_backward(output)
@@ -106,7 +105,7 @@ class _PooledLayer(torch.autograd.Function):
         share(lambda part: _spread(*arrays, *rows.parts[part]), len(rows.parts))
         of_points.addcmul_(shown[..., None] * of_norm.slope, rows.first)
         bias = torch.zeros_like(of_norm.bias) if ctx.has_bias else None
-        return of_points, -of_centres, *[None] * 4, bias, of_norm.weight, of_norm.bias
+        return of_points, -of_centres, *[None] * 3, bias, of_norm.weight, of_norm.bias
 
 
 @compiled

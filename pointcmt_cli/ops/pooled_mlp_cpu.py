@@ -201,17 +201,18 @@ def train(
     The Gram matrix (C, C) and the sum (C,) over all rows are float64; they give the last layer's statistics.
     """
     layers = Layers(rows, low)
-    layers.add(tracked(*rows.moments(), linears[0], norms[0], rows))
+    known = (rows.total, rows.first.dtype)
+    layers.add(tracked(*rows.moments(), norms[0], *known, linears[0].bias))
     for place in range(1, len(linears) - 1):
         mean, variance = _keep_product(layers, place, linears[place])
-        layers.add(tracked(mean, variance, linears[place], norms[place], rows))
+        layers.add(tracked(mean, variance, norms[place], *known, linears[place].bias))
     last = Last(linears[-1], norms[-1], rows)
     gram, total = _pool_last(layers, last, len(linears) - 2)
     weight = linears[-1].weight.detach().double()
     mean = total / rows.total
     covariance = gram / rows.total - torch.outer(mean, mean)
     variance = ((weight @ covariance) * weight).sum(dim=1)
-    layers.add(tracked(weight @ mean, variance, linears[-1], norms[-1], rows))
+    layers.add(tracked(weight @ mean, variance, norms[-1], *known, linears[-1].bias))
     return layers, last, gram, total
 
 
@@ -270,20 +271,25 @@ def statistics(sums: NDArray[Any], pilot: Tensor, total: int) -> tuple[Tensor, T
 
 
 def tracked(
-    mean: Tensor, variance: Tensor, linear: nn.Linear, norm: nn.BatchNorm1d, rows: Rows
+    mean: Tensor,
+    variance: Tensor,
+    norm: nn.BatchNorm1d,
+    total: int,
+    dtype: torch.dtype,
+    bias: Tensor | None = None,
 ) -> Norm:
-    """The norm with these batch statistics, which also move the running ones."""
+    """The norm with these statistics of `total` rows, which also move the running ones, those with `bias` added."""
     assert norm.running_mean is not None
     assert norm.running_var is not None
     assert norm.num_batches_tracked is not None
     assert norm.momentum is not None
     with torch.no_grad():
-        whole = mean if linear.bias is None else mean + linear.bias.double()
-        unbiased = variance * (rows.total / max(rows.total - 1, 1))
+        whole = mean if bias is None else mean + bias.double()
+        unbiased = variance * (total / max(total - 1, 1))
         norm.running_mean.lerp_(whole.to(norm.running_mean.dtype), norm.momentum)
         norm.running_var.lerp_(unbiased.to(norm.running_var.dtype), norm.momentum)
         norm.num_batches_tracked += 1
-    return Norm.of(mean, variance, norm, rows.first.dtype)
+    return Norm.of(mean, variance, norm, dtype)
 
 
 def running(linear: nn.Linear, norm: nn.BatchNorm1d, dtype: torch.dtype) -> Norm:
