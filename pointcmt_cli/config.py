@@ -16,6 +16,8 @@ ViewsFormat = Literal["h5", "png"]
 
 HELD_OUT_FRACTION = 0.15
 """Share of the train split that the hash of the name sets apart as `val`; every selection uses it."""
+IMAGE_SIZE = 224
+"""Pixels of a view: the input size of ImageNet networks."""
 DEFAULT_RENDERERS = {"mesh": "raster", "cloud": "points"}
 """Renderer plug-in for each kind of source."""
 SMOOTHING = 0.2
@@ -39,8 +41,8 @@ class RenderConfig:
     """None: perspective, or what the rig's file says."""
     margin: float | None = None
     """Between the unit sphere and the image's border, as a share of its radius; None: rigs.MARGIN."""
-    image_size: int = 224
-    """Pixels; the input size of ImageNet networks."""
+    image_size: int | None = None
+    """Pixels; None: IMAGE_SIZE, or with `views_from` what the pictures have."""
     points: int = 2048
     """Points kept per shape; training draws its own number from them."""
     renderer: str | None = None
@@ -71,6 +73,8 @@ class RenderConfig:
     """Contact sheet (PNG) of some shapes of each class; with `only`, of all views of these."""
     format: ViewsFormat = "h5"
     """png: only pictures, CLASS/SPLIT/NAME_VVV.png in the folder `out`."""
+    views_from: Path | None = None
+    """A tree of pictures that were rendered elsewhere, in place of a renderer."""
     only: tuple[str, ...] = ()
     """Names or patterns of shapes to draw anew, all others staying as they are."""
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from pointcmt_cli.commands import options
-from pointcmt_cli.config import Axis, Projection, RenderConfig, ViewsFormat
+from pointcmt_cli.config import IMAGE_SIZE, Axis, Projection, RenderConfig, ViewsFormat
 
 VIEWS = "Points and views"
 SPLIT = "Split"
@@ -83,12 +83,14 @@ def render(
         ),
     ] = None,
     image_size: Annotated[
-        int,
+        int | None,
         typer.Option(
             "--image-size",
             min=16,
             max=2048,
-            help="Height and width of a view, pixels.",
+            help=f"Height and width of a view, pixels; by default {IMAGE_SIZE}, and with --views-from what the "
+            "pictures have (others are made to fit where it is given).",
+            show_default=False,
             rich_help_panel=VIEWS,
         ),
     ] = RenderConfig.image_size,
@@ -184,6 +186,17 @@ def render(
             rich_help_panel=options.FILES,
         ),
     ] = RenderConfig.format,
+    views_from: Annotated[
+        Path | None,
+        typer.Option(
+            "--views-from",
+            metavar="DIR",
+            help="Draw nothing: take the views from pictures that were rendered elsewhere, CLASS/SPLIT/NAME_001.png, "
+            "CLASS/NAME_001.png or .jpg, named as SOURCE's shapes, which give points, labels and splits.",
+            show_default=False,
+            rich_help_panel=options.FILES,
+        ),
+    ] = None,
     only: Annotated[
         list[str] | None,
         typer.Option(
@@ -248,6 +261,7 @@ def render(
         force=force,
         preview=preview,
         format=format,
+        views_from=views_from,
         only=tuple(only or ()),
     )
     _show(console.follow(stage(config)), work)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pointcmt_cli.data import reading, store
+from pointcmt_cli.data import picture_tree, reading, store
 from pointcmt_cli.data.shards import Shards
 from pointcmt_cli.data.sources import Item, Source
 from pointcmt_cli.data.store import ViewsIndex, ViewsRow
@@ -129,8 +129,9 @@ def source_hashes(items: Sequence[Item]) -> list[str]:
 def _source_hash(item: Item) -> str:
     """As `reading.read` gives it, without parsing a file; empty where it cannot be read any more."""
     try:
-        if item.row is None:
-            return hashlib.sha256(item.path.read_bytes()).hexdigest()
-        return reading.read(item)[1]
+        if item.row is not None:
+            return picture_tree.joined_hash(reading.read(item)[1], item.pictures)
+        own = hashlib.sha256(item.path.read_bytes()).hexdigest()
+        return picture_tree.joined_hash(own, item.pictures)
     except (OSError, PointCMTError):
         return ""

@@ -13,6 +13,7 @@ _EXPECTED = (
     "(meshes .off .obj .ply .stl .glb; point clouds .npy .npz .ply .xyz .txt .pcd), "
     "modelnet40_ply_hdf5_2048, modelnet40_normal_resampled, or ScanObjectNN's h5_files"
 )
+_PICTURES = (".png", ".jpg", ".jpeg")
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Item:
     path: Path
     row: int | None = None
     """Row of a benchmark's HDF5 file; None: the file is the shape."""
+    pictures: tuple[Path, ...] | None = None
+    """Its views, where they were rendered elsewhere; None: they are to be drawn."""
 
 
 @dataclass(frozen=True)
@@ -131,4 +134,10 @@ def _hint(root: Path) -> str:
             continue
         if found is not None and len(found.classes) > 1:
             return f"did you mean {folder} ({found.layout})?"
+    picture = next((path for path in root.rglob("*") if path.suffix.lower() in _PICTURES), None)
+    if picture:
+        return (
+            f"it holds pictures ({picture.relative_to(root)}), and a student needs points: name the folder of "
+            "their meshes or clouds, and this one with --views-from"
+        )
     return _EXPECTED

@@ -47,7 +47,7 @@ class Found:
 
 def subfolders(folder: Path) -> list[Path]:
     """Sorted, without hidden ones."""
-    return [path for path in _listed(folder) if path.is_dir()]
+    return [path for path in listed(folder) if path.is_dir()]
 
 
 def tree(root: Path) -> Found | None:
@@ -55,9 +55,9 @@ def tree(root: Path) -> Found | None:
     files: dict[str, list[tuple[str | None, Path]]] = {}
     left_out: Counter[str] = Counter()
     notes = []
-    for name, split, folder in _class_folders(root):
+    for name, split, folder in class_folders(root):
         shapes = files.setdefault(name, [])
-        for path in _listed(folder):
+        for path in listed(folder):
             if path.is_dir():
                 if not (split is None and path.name in SPLITS):
                     notes.append(f"left out the folder {path.relative_to(root)}")
@@ -85,7 +85,7 @@ def tree(root: Path) -> Found | None:
     return Found(layout, kind, classes, entries, notes=tuple(notes))
 
 
-def _class_folders(root: Path) -> Iterator[tuple[str, str | None, Path]]:
+def class_folders(root: Path) -> Iterator[tuple[str, str | None, Path]]:
     """Class name, given split and the folder with the files."""
     tops = subfolders(root)
     if tops and all(top.name in SPLITS for top in tops):
@@ -100,7 +100,8 @@ def _class_folders(root: Path) -> Iterator[tuple[str, str | None, Path]]:
                 yield folder.name, below.name, below
 
 
-def _listed(folder: Path) -> list[Path]:
+def listed(folder: Path) -> list[Path]:
+    """Sorted, without hidden files and what macOS leaves behind."""
     try:
         paths = sorted(folder.iterdir())
     except OSError as error:

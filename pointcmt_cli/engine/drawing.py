@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from pointcmt_cli import discovery
 from pointcmt_cli.config import Axis
-from pointcmt_cli.data import codec, reading, sampling
+from pointcmt_cli.data import codec, picture_tree, reading, sampling
 from pointcmt_cli.data.pictures import Pictures
 from pointcmt_cli.data.rigs import Cameras
 from pointcmt_cli.data.shape import Shape
@@ -107,9 +107,10 @@ def draw(job: Job, item: Item) -> Drawn:
 def _draw(job: Job, item: Item) -> Drawn:
     """Read, draw, sample and compress one shape into its shard, or into picture files."""
     job.shards.begin(item.name)
-    renderer = _renderer(job.renderer, job.options)
+    renderer = _drawer(job, item)
     try:
         shape, source_hash = reading.read(item, job.color, job.up)
+        source_hash = picture_tree.joined_hash(source_hash, item.pictures)
     except PointCMTError as error:
         return Drawn(item, str(error))
     try:
@@ -200,6 +201,13 @@ def _handling_interrupts(handler: Any) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _drawer(job: Job, item: Item) -> Callable[[Shape, Cameras], NDArray[np.uint8]]:
+    """The renderer; in its place, for an item that brings its pictures, their reader."""
+    if item.pictures is None:
+        return _renderer(job.renderer, job.options)
+    return picture_tree.reader(item, job.color, **json.loads(job.options))
 
 
 @functools.cache

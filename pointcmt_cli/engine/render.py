@@ -7,16 +7,26 @@ often the run was killed on the way.
 
 import tempfile
 import time
+from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from pointcmt_cli.config import RenderConfig
-from pointcmt_cli.data import preview, reuse, store
+from pointcmt_cli.data import picture_tree, preview, reuse, store
 from pointcmt_cli.data.files import digest
 from pointcmt_cli.data.lock import exclusive
+from pointcmt_cli.data.rigs import Cameras
 from pointcmt_cli.data.shards import Shards
 from pointcmt_cli.engine.render_pictures import render_pictures
-from pointcmt_cli.engine.render_settings import told
+from pointcmt_cli.engine.render_settings import (
+    PICTURES,
+    check_pictures,
+    matrices,
+    picture_settings,
+    told,
+)
 from pointcmt_cli.engine.render_shapes import (
     Plan,
     described,
@@ -27,14 +37,22 @@ from pointcmt_cli.engine.render_shapes import (
     without,
 )
 from pointcmt_cli.errors import UsageError
-from pointcmt_cli.records import Note, Records, Result
+from pointcmt_cli.records import Note, Record, Records, Result
 
 
 def render(config: RenderConfig) -> Records:
     """Recognise, draw what is missing, write it; a shape that cannot be drawn is left out and named."""
     if config.preview:
         preview.picture_format(config.preview)
+    if config.only and config.force:
+        raise UsageError(
+            "--only draws its shapes anew in any case, and keeps the others: leave out --force"
+        )
+    if config.views_from:
+        check_pictures(config)
     planned = yield from plan(config)
+    if config.views_from:
+        planned = yield from with_pictures(planned, config.views_from)
     if config.format == "png":
         yield from render_pictures(planned)
     elif config.only and config.preview and config.out is None:
@@ -43,14 +61,37 @@ def render(config: RenderConfig) -> Records:
         yield from render_views(planned, config.out or config.work / "views.h5")
 
 
+def with_pictures(plan: Plan, folder: Path) -> Generator[Record, None, Plan]:
+    """The same shapes, each with its pictures in that folder; one without them will be left out and named."""
+    config = plan.config
+    tree = picture_tree.match(folder, plan.source)
+    if tree.strangers:
+        first = tree.strangers[0].relative_to(folder)
+        yield Note(
+            f"{len(tree.strangers)} pictures in {folder} are of no shape here, {first} first: they are not used",
+            warning=True,
+        )
+    unknown = np.full((tree.views, 4, 4), np.nan)
+    cameras = Cameras(PICTURES, unknown, config.image_size or tree.size)
+    yield Note(f"{folder}: {tree.views} pictures a shape, {cameras.size} x {cameras.size} pixels")
+    chosen = {item.name for item in plan.chosen}
+    return replace(
+        plan,
+        source=replace(plan.source, items=tree.items),
+        chosen=[item for item in tree.items if item.name in chosen],
+        cameras=cameras,
+        options={"resize": config.image_size is not None},
+        per_shape=picture_settings(config, tree),
+    )
+
+
 def look(plan: Plan) -> Records:
     """Some shapes as a picture; no views.h5 is made or changed."""
     with tempfile.TemporaryDirectory(prefix="pointcmt-") as folder:
         out = Path(folder) / "views.h5"
         for record in render_views(replace(plan, config=replace(plan.config, out=out)), out):
             if isinstance(record, Result):
-                shown = {"path": str(plan.config.preview), "digest": None, "bytes": None}
-                yield Result({**record.values, **shown})
+                yield Result({**record.values, "path": str(plan.config.preview), "digest": None})
             else:
                 yield record
 
@@ -102,7 +143,7 @@ def render_views(plan: Plan, out: Path) -> Records:
                 shape=cameras.shape(config.color),
                 points=config.points,
                 attributes={**settings, "class_names": source.classes, **told(cameras, settings)},
-                cameras={"camera_poses": cameras.poses, "camera_matrices": cameras.matrices},
+                cameras=matrices(cameras, settings),
             )
         shards.clear()
     if config.preview:

@@ -13,7 +13,7 @@ from pointcmt_cli.data.lock import exclusive
 from pointcmt_cli.data.pictures import Pictures
 from pointcmt_cli.data.shards import Shards
 from pointcmt_cli.data.sources import Item
-from pointcmt_cli.engine.render_settings import told
+from pointcmt_cli.engine.render_settings import matrices, told
 from pointcmt_cli.engine.render_shapes import (
     Plan,
     described,
@@ -43,9 +43,9 @@ def render_pictures(plan: Plan) -> Records:
             kept = set() if config.force or config.only else _kept(pictures, plan)
             missing = [item for item in plan.chosen if item.name not in kept]
             yield from what_to_do(kept, missing)
-            where = {"camera_poses": cameras.poses, "camera_matrices": cameras.matrices}
+            where = {key: each.tolist() for key, each in matrices(cameras, settings).items()}
             about = {**settings, "class_names": plan.source.classes, **told(cameras, settings)}
-            pictures.write_about({**about, **{key: each.tolist() for key, each in where.items()}})
+            pictures.write_about({**about, **where})
             failures = yield from draw_missing(plan, missing, len(kept), shards, pictures)
         items = without(plan.chosen, failures, plan)
         if not config.only:

@@ -4,17 +4,24 @@ Settings that differ from an existing file's are never passed over in silence (`
 """
 
 import json
+from collections.abc import Mapping
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from pointcmt_cli import discovery
 from pointcmt_cli.config import DEFAULT_RENDERERS, RenderConfig
 from pointcmt_cli.data.files import digest
+from pointcmt_cli.data.picture_tree import PictureTree
 from pointcmt_cli.data.rigs import MARGIN, Cameras
 from pointcmt_cli.data.sources import Source
 from pointcmt_cli.errors import UsageError
 
 RECIPE = 2
 """Raised whenever reading, sampling or a rig changes what is kept of a shape: older rows are then drawn again."""
+PICTURES = "images"
+"""In place of a renderer."""
 OWN_AXIS = "auto"
 """In place of an axis: each file's own, as its format says."""
 
@@ -52,6 +59,36 @@ def shape_settings(config: RenderConfig, source: Source, cameras: Cameras) -> di
     }
 
 
+def picture_settings(config: RenderConfig, tree: PictureTree) -> dict[str, Any]:
+    """What decides the points and views of a shape whose pictures come from elsewhere, beside those; no cameras."""
+    return {
+        "image_size": config.image_size or tree.size,
+        "up": config.up or OWN_AXIS,
+        "color": config.color,
+        "points": config.points,
+        "renderer": PICTURES,
+        "renderer_options": json.dumps({"views": tree.views}),
+        **dict.fromkeys(("rig", "projection", "margin", "shading")),
+        **dict.fromkeys(("renderer_distribution", "renderer_version")),
+        "recipe": RECIPE,
+    }
+
+
+def check_pictures(config: RenderConfig) -> None:
+    """Nothing was said that pictures from elsewhere make idle."""
+    idle = {
+        "renderer": config.renderer,
+        "option": config.renderer_options,
+        "shading": config.shading,
+        "projection": config.projection,
+        "margin": config.margin,
+        "rig": config.rig if config.rig != RenderConfig.rig else None,
+        "format": config.format if config.format != RenderConfig.format else None,
+    }
+    if typed := [key for key, value in idle.items() if value]:
+        raise UsageError(f"--{typed[0]} and --views-from: those pictures are drawn already")
+
+
 def renderer_options(config: RenderConfig) -> dict[str, str]:
     """The options that the renderer is built with: those typed, and what --color and --shading stand for."""
     options = {key: str(value) for key, value in config.renderer_options.items()}
@@ -65,10 +102,18 @@ def renderer_options(config: RenderConfig) -> dict[str, str]:
     return options
 
 
-def told(cameras: Cameras, settings: dict[str, Any]) -> dict[str, Any]:
-    """Attributes that say more of the cameras; of `field_of_view` (radians) and `half_height` the one that counts."""
+def told(cameras: Cameras, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Attributes that say more; of the cameras' `field_of_view` (radians) and `half_height` the one that counts."""
+    perspective = settings["projection"] == "perspective"
     return {
-        "field_of_view": None if cameras.orthographic else cameras.field_of_view,
+        "field_of_view": cameras.field_of_view if perspective else None,
         "half_height": cameras.half_height,
         "settings_digest": digest(settings),
     }
+
+
+def matrices(cameras: Cameras, settings: Mapping[str, Any]) -> dict[str, NDArray[np.float64]]:
+    """Where the cameras stand; nothing where that is not known."""
+    if settings["rig"] is None:
+        return {}
+    return {"camera_poses": cameras.poses, "camera_matrices": cameras.matrices}

@@ -11,7 +11,7 @@ from typing import Any
 from joblib import cpu_count
 
 from pointcmt_cli import discovery
-from pointcmt_cli.config import RenderConfig
+from pointcmt_cli.config import IMAGE_SIZE, RenderConfig
 from pointcmt_cli.data import rigs, selection, sources
 from pointcmt_cli.data.pictures import Pictures
 from pointcmt_cli.data.rigs import Cameras
@@ -32,7 +32,7 @@ class Plan:
     chosen: list[Item]
     """Those that --only names; all where it is not given."""
     cameras: Cameras
-    options: dict[str, str]
+    options: Mapping[str, Any]
     """The renderer's."""
     per_shape: dict[str, Any]
     """Settings that decide a shape's points and views."""
@@ -55,7 +55,9 @@ def plan(config: RenderConfig) -> Generator[Record, None, Plan]:
     chosen = selection.select(source.items, config.only) if config.only else source.items
     if config.only:
         yield Note(f"--only: {len(chosen)} of {len(source.items)} shapes")
-    cameras = rigs.cameras(config.rig, config.image_size, config.projection, config.margin)
+    cameras = rigs.cameras(
+        config.rig, config.image_size or IMAGE_SIZE, config.projection, config.margin
+    )
     per_shape = shape_settings(config, source, cameras)
     return Plan(config, source, chosen, cameras, renderer_options(config), per_shape)
 
@@ -67,7 +69,8 @@ def draw_missing(
     if not missing:
         return []
     config, renderer = plan.config, plan.per_shape["renderer"]
-    discovery.build("renderers", renderer, plan.options)
+    if config.views_from is None:
+        discovery.build("renderers", renderer, plan.options)
     job = Job(
         renderer=renderer,
         options=json.dumps(plan.options, sort_keys=True),
