@@ -63,7 +63,7 @@ def _flat_gray(
     lights: NDArray[np.float32],
     levels: NDArray[np.float32],
 ) -> Paint:
-    """One gray for each face, looked up by the pixels: the default, and three times as fast as pixel by pixel."""
+    """The default: one gray for each face, which its pixels look up."""
     shades = np.empty(planes.shape[1], np.uint8)
 
     def paint(view: int, image: NDArray[np.uint8]) -> None:
