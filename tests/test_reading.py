@@ -196,7 +196,7 @@ OFF_FAULTS = {
     "OFF BINARY\n\0\0": "is a binary OFF, which is not supported: save it as text",
     "OFF 3 0 0\n0 0 0\n1 0 0\n0 1 0\n": "has no faces",
     "OFF 1000000000 1000000000 0\n": "too large: 1000000000 vertices and 1000000000 faces (at most "
-    "50000000 and 20000000)",
+    "12000000 and 10000000)",
     "OFF 30000 100 0\n0 0 0": "truncated: its header promises 30000 vertices and 100 faces, which 5 "
     "bytes cannot hold",
     f"OFF 4 1 0\n{SQUARE}3 0 1 4\n": "a face refers to vertex 4, but they are numbered 0 to 3",
@@ -266,6 +266,16 @@ MESH_FAULTS: dict[str, tuple[str, Callable[[], bytes | str], str]] = {
         lambda: "solid x\nfacet normal 0 0 1\n",
         "truncated: it has no endsolid",
     ),
+    "stl vertex": (
+        "stl",
+        lambda: "solid x\nfacet\nvertex 0 0 0\nvertex 1 0 0\nvertex 0 1\nendfacet\nendsolid\n",
+        "its 1 facets do not have 3 vertices of 3 numbers each (3 vertices, 8 numbers)",
+    ),
+    "stl facet": (
+        "stl",
+        lambda: "solid x\nfacet\nvertex 0 0 0\nvertex 1 0 0\nendfacet\nendsolid\n",
+        "its 1 facets do not have 3 vertices of 3 numbers each (2 vertices, 6 numbers)",
+    ),
     "stl no faces": ("stl", lambda: b"\0" * 84, "has no faces"),
     "obj empty": ("obj", lambda: "# nothing\n", "has no faces"),
     "obj index": (
@@ -280,7 +290,7 @@ MESH_FAULTS: dict[str, tuple[str, Callable[[], bytes | str], str]] = {
     "glb count": (
         "glb",
         lambda: edited_glb(b'"count":240', b'"count":9e9'),
-        "too large: 9000000000.0 vertices",
+        "truncated: 9000000000.0 elements of an accessor need",
     ),
     "glb view": (
         "glb",
@@ -505,7 +515,7 @@ def test_what_is_not_a_file(tmp_path: Path) -> None:
     sparse = tmp_path / "sparse.off"
     with sparse.open("wb") as file:
         file.truncate(3 * 1024**3)
-    assert fault(sparse) == "too large: 3221225472 bytes (at most 2147483648)"
+    assert fault(sparse) == "too large: 3221225472 bytes (at most 419430400)"
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are POSIX")

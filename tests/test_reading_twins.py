@@ -63,6 +63,23 @@ def test_equal_to_trimesh(which: str, kind: str, options: dict[str, Any]) -> Non
     assert len(found.faces) == len(MESHES[which].faces)
 
 
+def test_a_text_stl_of_several_solids() -> None:
+    """Faster than by trimesh, whose time is quadratic in their number."""
+    part = MESHES["box"].export(file_type="stl_ascii")
+    both = (part + part.replace("0.5", "1.5")).encode()
+    found, theirs = read_mesh(both, ".stl"), merge(load_scene(both, ".stl"))
+    np.testing.assert_array_equal(triangles(found), triangles(theirs))
+    many = read_mesh(part.encode() * 2000, ".stl")
+    assert len(triangles(many)) == 24_000
+
+
+def test_thousands_of_materials_of_an_obj() -> None:
+    """They are left out before trimesh sees them, whose time is quadratic in their number."""
+    groups = "".join(f"usemtl m{number}\nf 1 2 3\n" for number in range(20_000))
+    found = read_mesh(f"mtllib x.mtl\nv 0 0 0\nv 1 0 0\nv 0 1 0\n{groups}".encode(), ".obj")
+    assert len(triangles(found)) == 20_000
+
+
 # --- .off that only trimesh knows ---
 
 

@@ -35,6 +35,7 @@ _NO_EXTENT = 1e-10
 """Relative to the largest coordinate: what is left of a single place after rounding."""
 _NO_AREA = 1e-6
 """In the unit sphere; far less than a pixel."""
+_FEW = 32
 _UP: dict[str, Axis] = {".glb": "y"}
 """glTF 2.0, section 3.4: +Y is up."""
 _CHUNK_CACHE = 64 * 1024**2
@@ -128,12 +129,26 @@ def _mesh(name: str, found: Geometry) -> Shape:
         faces = (np.cumsum(used) - 1)[faces]
         scaled = scaled[used]
         colors = None if colors is None else colors[used]
-    centre = (scaled.min(axis=0) + scaled.max(axis=0)) / 2
-    points, radius = into_unit_sphere(scaled, centre)
+    points, radius = into_unit_sphere(scaled, _middle(scaled))
     corners = faces.astype(np.int32)
-    if radius < _NO_EXTENT or face_areas(points, corners).sum() < _NO_AREA:
+    if radius < _NO_EXTENT or not _has_area(points, corners):
         raise UnreadableError("its faces have no area")
     return Shape(name, points, corners, colors, found.face_colors)
+
+
+def _middle(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of the bounding box; column by column, which is five times as fast as over the first axis."""
+    columns = np.ascontiguousarray(points.T)
+    middle: NDArray[np.float64] = (columns.min(axis=1) + columns.max(axis=1)) / 2
+    return middle
+
+
+def _has_area(points: NDArray[np.float32], faces: NDArray[np.int32]) -> bool:
+    """A few faces suffice, as a rule."""
+    few = faces[:_FEW]
+    return bool(
+        face_areas(points, few).sum() >= _NO_AREA or face_areas(points, faces).sum() >= _NO_AREA
+    )
 
 
 def _cloud(name: str, found: Geometry) -> Shape:
@@ -148,12 +163,12 @@ def _cloud(name: str, found: Geometry) -> Shape:
 
 def _finite(points: NDArray[np.float64]) -> NDArray[np.float64]:
     """Divided by the largest coordinate, so that squares of very large or small numbers stay finite."""
-    if not np.isfinite(points).all():
+    largest = float(np.maximum(points.max(), -points.min()))  # nan where one is nan
+    if not np.isfinite(largest):
         wrong = np.flatnonzero(~np.isfinite(points).all(axis=1))
         raise UnreadableError(
             f"point {wrong[0]} is not finite ({len(wrong)} of {len(points)} are not)"
         )
-    largest = float(np.abs(points).max())
     return points / largest if largest > 0 else points
 
 

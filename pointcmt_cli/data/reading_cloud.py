@@ -138,7 +138,11 @@ def _ply(data: bytes, colors: bool) -> Geometry:
 def _text(data: bytes, colors: bool) -> Geometry:
     """One point a line; a line of names before them, and then a line with their number, may stand at the top."""
     place = _color_place(data.lstrip()) if colors else None
-    data = re.sub(rb"//[^\n]*", b"", plain_text(data)).translate(bytes.maketrans(b",;", b"  "))
+    data = plain_text(data)
+    if b"//" in data:
+        data = re.sub(rb"//[^\n]*", b"", data)
+    if b"," in data or b";" in data:
+        data = data.translate(bytes.maketrans(b",;", b"  "))
     first, _, rest = data.lstrip().partition(b"\n")
     if re.match(rb"\s*[A-Za-z_\"]", first) and not re.match(rb"\s*(nan|inf)", first, re.IGNORECASE):
         data = rest

@@ -90,7 +90,11 @@ def _check_buffers(tree: dict[str, Any], binary: int) -> None:
         if "bufferView" not in accessor:
             raise UnreadableError("has an accessor without data")
         room = views[accessor["bufferView"]]["byteLength"] - accessor.get("byteOffset", 0)
-        check_promise(accessor["count"], 0, accessor["count"] * size, room)
+        if accessor["count"] * size > room:
+            raise UnreadableError(
+                f"truncated: {accessor['count']} elements of an accessor need "
+                f"{accessor['count'] * size} bytes, its view has {room}"
+            )
 
 
 def _check_nodes(tree: dict[str, Any], binary: int) -> None:

@@ -1,11 +1,12 @@
 """Read a mesh file of any kind. In: bytes and the ending; out: vertices, triangles and colours as they stand.
 
-.off, .ply, binary .stl and .glb have fast readers of their own. What these do not know, and .obj, is trimesh's work,
+.off, .ply, .stl and .glb have fast readers of their own. What these do not know, and .obj, is trimesh's work,
 behind checks that the file can hold what its header promises. What lies in other files is never looked at.
 """
 
 import io
 import logging
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,11 +20,11 @@ from pointcmt_cli.data.reading_glb import read_glb
 from pointcmt_cli.data.reading_off import UnknownHeaderError, read_off
 from pointcmt_cli.data.reading_ply import check_ply
 from pointcmt_cli.data.reading_ply_body import read_ply
-from pointcmt_cli.data.reading_stl import check_stl, read_stl
+from pointcmt_cli.data.reading_stl import read_stl
 from pointcmt_cli.data.reading_text import MAX_FACES, MAX_POINTS, UnreadableError
 
-_FEW_BYTES = 50_000_000
-"""Of an .off whose header is unknown: trimesh takes 20 times as much memory."""
+_MOST_BYTES = 150_000_000
+"""Of what trimesh reads: it takes ten times as much memory."""
 
 
 def read_mesh(data: bytes, ending: str, colors: bool = False) -> Geometry:
@@ -37,10 +38,11 @@ def read_mesh(data: bytes, ending: str, colors: bool = False) -> Geometry:
             raise UnreadableError("has no faces")
         found = read_ply(data, header, colors)
     elif ending == ".stl":
-        check_stl(data)
-        found = read_stl(data)
+        return read_stl(data)
     elif ending == ".glb":
         found = read_glb(data, colors)
+    elif ending == ".obj":  # trimesh takes quadratic time in the number of material groups
+        data = re.sub(rb"(?m)^[ \t]*(usemtl|mtllib)\b[^\r\n]*", b"", data)
     return found or merge(load_scene(data, ending), colors)
 
 
@@ -50,8 +52,6 @@ def _off(data: bytes, colors: bool) -> Geometry:
         return read_off(data, colors)
     except UnknownHeaderError as error:
         try:
-            if len(data) > _FEW_BYTES:
-                raise
             return merge(load_scene(data, ".off"))
         except UnreadableError:
             raise error from None
@@ -61,6 +61,10 @@ def load_scene(data: bytes, ending: str) -> Any:
     """trimesh's scene of a file; whatever goes wrong in there is an UnreadableError."""
     import trimesh
 
+    if len(data) > _MOST_BYTES:
+        raise UnreadableError(
+            f"too large for {ending}: {len(data)} bytes (at most {_MOST_BYTES}); save it as binary .ply"
+        )
     options = {"skip_materials": True} if ending in (".obj", ".glb", ".ply") else {}
     try:
         with _quiet():

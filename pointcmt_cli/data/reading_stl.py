@@ -1,45 +1,51 @@
-"""Read .stl. In: bytes; out: three vertices for each triangle, as the format has them, or None for a text file.
+"""Read .stl, binary or text. In: bytes; out: three vertices for each triangle, as the format has them.
 
 Corners at one place stay apart, as trimesh leaves them when it is not asked to merge them. Colours are left out: the
 format has none, only bits that programs use in different ways.
 """
 
+import re
+
 import numpy as np
+from numpy.typing import NDArray
 
 from pointcmt_cli.data.reading_geometry import Geometry
-from pointcmt_cli.data.reading_text import UnreadableError, check_promise
+from pointcmt_cli.data.reading_text import UnreadableError, check_promise, line_starts, numbers
 
 _HEADER = 84
 _RECORD = np.dtype([("normal", "<f4", (3,)), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
+_VERTEX = re.compile(rb"\bvertex[ \t]+([^\r\n]*)", re.IGNORECASE)
+_FACET = re.compile(rb"\bendfacet\b", re.IGNORECASE)
+_END = re.compile(rb"\bendsolid\b", re.IGNORECASE)
 
 
-def check_stl(data: bytes) -> None:
-    """A binary .stl has exactly the size that its count says; a text one has its last line."""
-    if _is_binary(data):
-        return
-    if data.lstrip()[:5].lower() != b"solid":
+def read_stl(data: bytes) -> Geometry:
+    """Triangles of a .stl; a binary one has exactly the size that its count says, a text one has its last line."""
+    faces = int.from_bytes(data[_HEADER - 4 : _HEADER], "little")
+    if len(data) >= _HEADER and len(data) == _HEADER + _RECORD.itemsize * faces:
+        check_promise(3 * faces, faces, 0, 0)
+        records = np.frombuffer(data, _RECORD, faces, _HEADER)
+        corners = records["corners"].reshape(-1, 3).astype(np.float64)
+    elif data.lstrip()[:5].lower() == b"solid":
+        corners = _text(data)
+    else:
         found = max(0, (len(data) - _HEADER) // _RECORD.itemsize)
         raise UnreadableError(
-            f"truncated: its header promises {_faces(data)} faces, it has room for {found}"
+            f"truncated: its header promises {faces} faces, it has room for {found}"
         )
-    if b"endsolid" not in data.lower():
+    return Geometry(corners, np.arange(len(corners)).reshape(-1, 3))
+
+
+def _text(data: bytes) -> NDArray[np.float64]:
+    """Corners (3F, 3) of the facets of all solids."""
+    if not _END.search(data):
         raise UnreadableError("truncated: it has no endsolid")
-
-
-def read_stl(data: bytes) -> Geometry | None:
-    """Triangles of a binary .stl."""
-    if not _is_binary(data):
-        return None
-    count = _faces(data)
-    check_promise(3 * count, count, 0, 0)
-    records = np.frombuffer(data, _RECORD, count, _HEADER)
-    vertices = records["corners"].reshape(-1, 3).astype(np.float64)
-    return Geometry(vertices, np.arange(3 * count).reshape(-1, 3))
-
-
-def _faces(data: bytes) -> int:
-    return int.from_bytes(data[_HEADER - 4 : _HEADER], "little")
-
-
-def _is_binary(data: bytes) -> bool:
-    return len(data) >= _HEADER and len(data) == _HEADER + _RECORD.itemsize * _faces(data)
+    lines = b"\n".join(_VERTEX.findall(data))
+    facets = len(_FACET.findall(data))
+    values, starts = numbers(lines), line_starts(lines)
+    if len(starts) - 1 != 3 * facets or (np.diff(starts) != 3).any():
+        raise UnreadableError(
+            f"its {facets} facets do not have 3 vertices of 3 numbers each "
+            f"({len(starts) - 1} vertices, {len(values)} numbers)"
+        )
+    return values.reshape(-1, 3)

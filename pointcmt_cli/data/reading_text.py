@@ -13,10 +13,10 @@ from typing import NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-MAX_BYTES = 2 * 1024**3
-"""Largest file that is read."""
-MAX_POINTS = 50_000_000
-MAX_FACES = 20_000_000
+MAX_BYTES = 400 * 1024**2
+"""Largest file that is read: with the next two, what takes less than 2 GB of memory."""
+MAX_POINTS = 12_000_000
+MAX_FACES = 10_000_000
 _WORTH_COMPILING = 64_000_000
 """Bytes that numpy needs more time for than it takes to load numba."""
 

@@ -37,13 +37,20 @@ def into_unit_sphere(points: Array, centre: Array) -> tuple[NDArray[np.float32],
 
 def face_areas(vertices: NDArray[np.float32], faces: NDArray[np.int32]) -> Array:
     """Areas (F,) of the triangles."""
-    ax, ay, az = vertices[faces[:, 0]].astype(np.float64).T
-    bx, by, bz = vertices[faces[:, 1]].astype(np.float64).T
-    cx, cy, cz = vertices[faces[:, 2]].astype(np.float64).T
-    bx, by, bz, cx, cy, cz = bx - ax, by - ay, bz - az, cx - ax, cy - ay, cz - az
+    _, (bx, by, bz), (cx, cy, cz) = _sides(vertices, faces)
     x, y, z = by * cz - bz * cy, bz * cx - bx * cz, bx * cy - by * cx
     areas: Array = 0.5 * np.sqrt(x * x + y * y + z * z)
     return areas
+
+
+def _sides(vertices: NDArray[np.float32], faces: NDArray[np.int32]) -> tuple[Array, Array, Array]:
+    """The first corners (3, F) of the triangles, and the two sides (3, F) that begin there."""
+    columns = vertices.T.astype(
+        np.float64, order="C"
+    )  # a gather from each is twice as fast as one of rows
+    first, second, third = np.ascontiguousarray(faces.T)
+    corner = columns[:, first]
+    return corner, columns[:, second] - corner, columns[:, third] - corner
 
 
 def _generator(name: str) -> np.random.Generator:
@@ -61,12 +68,11 @@ def _from_mesh(
     random = generator.random((count, 3))
     ends = np.cumsum(face_areas(vertices, faces))
     chosen = np.searchsorted(ends, random[:, 0] * ends[-1], side="right")
-    corners = vertices[faces[np.minimum(chosen, len(faces) - 1)]].astype(np.float64)
-    a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
-    along = random[:, 1:]
-    along = np.where(along.sum(axis=1, keepdims=True) > 1, 1 - along, along)
-    points: Array = a + along[:, :1] * (b - a) + along[:, 1:] * (c - a)
-    return points
+    corner, second, third = _sides(vertices, faces[np.minimum(chosen, len(faces) - 1)])
+    u, v = random[:, 1], random[:, 2]
+    folded = u + v > 1
+    u, v = np.where(folded, 1 - u, u), np.where(folded, 1 - v, v)
+    return np.ascontiguousarray((corner + u * second + v * third).T)
 
 
 def _from_cloud(vertices: NDArray[np.float32], count: int, generator: np.random.Generator) -> Array:
