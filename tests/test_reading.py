@@ -16,6 +16,7 @@ import pytest
 import trimesh
 
 from pointcmt_cli.config import Axis
+from pointcmt_cli.data import reading
 from pointcmt_cli.data.reading import read, read_file
 from pointcmt_cli.data.reading_pcd import read_pcd
 from pointcmt_cli.data.sampling import face_areas, sample_points
@@ -157,6 +158,7 @@ def test_a_row_of_a_benchmark_is_turned_too(tmp_path: Path) -> None:
     item = Item("a/x", 0, "train", "cloud", tmp_path / "x.h5", 0)
     x, y, z = CLOUD.T
     np.testing.assert_allclose(read(item)[0].vertices, normal(CLOUD), atol=1e-6)
+    assert reading.source_hash(item) == read(item)[1] == hashlib.sha256(CLOUD.tobytes()).hexdigest()
     turned = normal(np.stack([x, -z, y], axis=1))
     np.testing.assert_allclose(read(item, up="y")[0].vertices, turned, atol=1e-6)
 
@@ -520,8 +522,11 @@ def test_what_is_not_a_file(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are POSIX")
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "x.off")
-    assert fault(tmp_path / "x.off") == "is not a regular file"
+    path = tmp_path / "x.off"
+    os.mkfifo(path)
+    assert fault(path) == "is not a regular file"
+    with pytest.raises(DataError, match="is not a regular file"):
+        reading.source_hash(Item("a/x", 0, "train", "mesh", path))
 
 
 def test_read_gives_the_hash_of_the_bytes_and_the_items_name(tmp_path: Path) -> None:
@@ -529,6 +534,7 @@ def test_read_gives_the_hash_of_the_bytes_and_the_items_name(tmp_path: Path) -> 
     shape, source_hash = read(Item("a/x", 0, "train", "mesh", path))
     assert shape.name == "a/x"
     assert source_hash == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert reading.source_hash(Item("a/x", 0, "train", "mesh", path)) == source_hash
     (vertices, faces), twin = (shape.vertices, shape.faces), read_file(path)
     np.testing.assert_array_equal(vertices, twin.vertices)
     np.testing.assert_array_equal(faces, twin.faces)

@@ -129,9 +129,6 @@ def source_hashes(items: Sequence[Item]) -> list[str]:
 def _source_hash(item: Item) -> str:
     """As `reading.read` gives it, without parsing a file; empty where it cannot be read any more."""
     try:
-        if item.row is not None:
-            return picture_tree.joined_hash(reading.read(item)[1], item.pictures)
-        own = hashlib.sha256(item.path.read_bytes()).hexdigest()
-        return picture_tree.joined_hash(own, item.pictures)
+        return picture_tree.joined_hash(reading.source_hash(item), item.pictures)
     except (OSError, PointCMTError):
         return ""
