@@ -55,6 +55,10 @@ class Backbone(Protocol):
 
     In eval mode each row's features depend on that row alone. An optional attribute `minimum_points` (1 if absent)
     says how few points it takes. Distillation, neck and head are the core's business.
+
+    For `distill --init` with its paper's public checkpoints, optional: `reference_names`, a mapping from own modules or
+    parameters ("edges.0.linear") to theirs ("conv1.0"), where axes of length 1 do not count; and a method
+    `from_reference(name, value)`, which turns their tensor of one own name into what fits, where a name is not enough.
     """
 
     feature_dim: int

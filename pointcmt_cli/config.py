@@ -140,6 +140,8 @@ class DistillConfig:
     """features.h5."""
     generator: Path | None = None
     """generator.pt; trained when the objective needs it and no matching one is there."""
+    init: Path | None = None
+    """First weights of the encoder: a checkpoint of ours, or a public one of its paper."""
     out: Path | None = None
     """STUDENT.pt, or STUDENT-OBJECTIVE.pt where the objective is not the default one."""
     points: int = 1024

@@ -56,6 +56,26 @@ class PointNet(nn.Module):
             rows = rows @ self.feature_transform(rows)
         return self.deep.pooled(rows)
 
+    @property
+    def reference_names(self) -> dict[str, str]:
+        """Own names -> those of yanx27's and fxia22's checkpoints."""
+        names = self.local.names("local", ["feat.conv1"], ["feat.bn1"])
+        names |= self.deep.names("deep", ["feat.conv2", "feat.conv3"], ["feat.bn2", "feat.bn3"])
+        nets = {
+            "point_transform": self.point_transform,
+            "feature_transform": self.feature_transform,
+        }
+        for (own, net), there in zip(nets.items(), ("feat.stn", "feat.fstn"), strict=True):
+            if net is not None:
+                convs, norms = (
+                    [f"{there}.{each}{i}" for i in (1, 2, 3)] for each in ("conv", "bn")
+                )
+                names |= net.points.names(f"{own}.points", convs, norms)
+                linears, norms = [f"{there}.fc1", f"{there}.fc2"], [f"{there}.bn4", f"{there}.bn5"]
+                names |= net.cloud.names(f"{own}.cloud", linears, norms)
+                names[f"{own}.matrix"] = f"{there}.fc3"
+        return names
+
 
 def pointnet(*, transforms: bool = False) -> PointNet:
     """PointNet; `transforms`: with both T-Nets (3.5 times the parameters)."""

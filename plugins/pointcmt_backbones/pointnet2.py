@@ -89,6 +89,29 @@ class PointNet2(nn.Module):
         assert features is not None
         return self.everything.pooled(torch.cat([points, features], dim=-1))
 
+    @property
+    def reference_names(self) -> dict[str, str]:
+        """Own names -> those of yanx27's checkpoints."""
+        layers = range(3)
+        convs, norms = ([f"sa3.mlp_{each}s.{i}" for i in layers] for each in ("conv", "bn"))
+        names = self.everything.names("everything", convs, norms)
+        for place, level in enumerate(self.levels):
+            scales = cast("SetAbstraction", level).scales
+            for scale, each in enumerate(scales):
+                conv, norm = f"sa{place + 1}.mlp_convs", f"sa{place + 1}.mlp_bns"
+                if len(scales) > 1:
+                    conv, norm = (f"sa{place + 1}.{n}_blocks.{scale}" for n in ("conv", "bn"))
+                convs, norms = ([f"{there}.{i}" for i in layers] for there in (conv, norm))
+                own = f"levels.{place}.scales.{scale}"
+                names |= cast("SharedMLP", each).names(own, convs, norms)
+        return names
+
+    def from_reference(self, name: str, value: Tensor) -> Tensor:
+        """Their MSG levels have a point's features before its coordinates, ours after them."""
+        several = len(cast("SetAbstraction", self.levels[0]).scales) > 1
+        first = name.startswith("levels.") and name.endswith("linears.0.weight")
+        return value.roll(3, dims=1) if several and first else value
+
 
 def pointnet2(
     *,

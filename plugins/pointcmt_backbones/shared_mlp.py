@@ -52,6 +52,15 @@ class SharedMLP(nn.Module):
             seen_from = F.linear(centres, weight[:, :3])
         return self._pool(first, seen_from, index)
 
+    def names(self, own: str, linears: Sequence[str], norms: Sequence[str]) -> dict[str, str]:
+        """`reference_names` of this MLP, which its network calls `own`."""
+        pairs = {"linears": linears, "norms": norms}
+        return {
+            f"{own}.{part}.{i}": there
+            for part, names in pairs.items()
+            for i, there in enumerate(names)
+        }
+
     def _pool(self, first: Tensor, centres: Tensor | None, index: Tensor | None) -> Tensor:
         return pooled_mlp(
             first, centres, index, list(self.linears), list(self.norms), self.last_relu

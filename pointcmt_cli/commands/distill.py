@@ -84,6 +84,13 @@ def distill(
             rich_help_panel=options.FILES,
         ),
     ] = None,
+    init: Annotated[
+        Path | None,
+        typer.Option(
+            help="Start the encoder from this checkpoint: one of ours, or its paper's public one.",
+            rich_help_panel=options.FILES,
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -118,6 +125,7 @@ def distill(
         work=work,
         features=features,
         generator=generator,
+        init=init,
         out=out,
         points=points,
         epochs=epochs,

@@ -21,6 +21,7 @@ from pointcmt_cli.data.features import Features, read_features
 from pointcmt_cli.data.lock import exclusive
 from pointcmt_cli.engine import checkpoint, loop
 from pointcmt_cli.engine.freshness import changed_source
+from pointcmt_cli.engine.initial import fill
 from pointcmt_cli.engine.metrics import predict_logits, scores
 from pointcmt_cli.engine.student_record import provenance, run_key, summary, why_anew
 from pointcmt_cli.engine.student_step import Resident, accuracy, forward, settle
@@ -79,8 +80,12 @@ def train_student(
         generator = yield from train_generator(config, features, device)
     data = Resident(features, device, train)
     with loop.seeded(config.seed, "weights"):
-        student = build_student(config, features).to(device)
+        student = build_student(config, features)
+        filled = fill(student.encoder, config.init, config.student) if config.init else ""
+        student.to(device)
         settle(objective, student, data, generator, config, device)
+    if filled:
+        yield Note(filled)
     modules = nn.ModuleList([student, objective])
     optimizer = torch.optim.AdamW(
         modules.parameters(), lr=config.lr, weight_decay=config.weight_decay

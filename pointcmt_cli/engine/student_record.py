@@ -12,8 +12,9 @@ from pointcmt_cli.config import DistillConfig
 from pointcmt_cli.data.features import Features
 from pointcmt_cli.data.files import digest
 from pointcmt_cli.engine import loop
+from pointcmt_cli.engine.initial import file_digest
 
-IDLE = ("work", "features", "generator", "out", "force", "tensorboard")
+IDLE = ("work", "features", "generator", "init", "out", "force", "tensorboard")
 """Settings that say where, not what."""
 
 
@@ -25,7 +26,8 @@ def run_key(config: DistillConfig, features: Features, device: torch.device) -> 
         discovery.find("objectives", config.objective),
     ]
     versions = [(plugin.distribution, plugin.version) for plugin in plugins]
-    return digest(settings, features.shapes.digest, versions, device.type)
+    first = [_init_digest(config)] if config.init else []
+    return digest(settings, features.shapes.digest, versions, device.type, *first)
 
 
 def relevant(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -39,7 +41,13 @@ def why_anew(values: Mapping[str, Any], config: DistillConfig, features: Feature
     changes = loop.changes(*settings)
     if values["provenance"].get("features_digest") != features.shapes.digest:
         changes.insert(0, "the features")
+    if values["provenance"].get("init_digest") != _init_digest(config):
+        changes.insert(0, "--init")
     return ", ".join(changes) or "a plug-in's version or the device"
+
+
+def _init_digest(config: DistillConfig) -> str | None:
+    return file_digest(config.init) if config.init else None
 
 
 def provenance(config: DistillConfig, features: Features, key: str) -> dict[str, Any]:
@@ -52,6 +60,7 @@ def provenance(config: DistillConfig, features: Features, key: str) -> dict[str,
         "objective": config.objective,
         "objective_options": dict(config.objective_options),
         "features_digest": features.shapes.digest,
+        **({"init_digest": _init_digest(config)} if config.init else {}),
         "stored_points": features.shapes.points.shape[1],
         **{name: str(attributes[name]) for name in names if name in attributes},
         "counts": features.shapes.counts(),
