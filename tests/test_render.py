@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import h5py
 import numpy as np
 import pytest
 import toy_renderers
+from toy_meshes import CLASSES, config, notes, run, write_mesh, write_meshes
 
 from pointcmt_cli.config import RenderConfig
 from pointcmt_cli.data import reading, rigs, sampling, sources
@@ -23,52 +24,15 @@ from pointcmt_cli.data.lock import exclusive
 from pointcmt_cli.data.store import read_index, read_shapes
 from pointcmt_cli.engine.render import render
 from pointcmt_cli.errors import DataError, PluginError, StaleError, UsageError
-from pointcmt_cli.records import Note, Progress, Record, Result
+from pointcmt_cli.records import Note, Progress, Result
 
-CLASSES = ("chair", "lamp", "table")
 COMMAND = [sys.executable, "-m", "pointcmt_cli", "render"]
-
-
-def write_mesh(path: Path, seed: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    vertices = np.random.default_rng(seed).normal(size=(6, 3))
-    lines = ["OFF", "6 4 0", *(" ".join(map(str, vertex)) for vertex in vertices)]
-    path.write_text("\n".join([*lines, "3 0 1 2", "3 1 2 3", "3 2 3 4", "3 3 4 5"]) + "\n")
 
 
 @pytest.fixture
 def meshes(tmp_path: Path) -> Path:
     """12 small meshes of 3 classes."""
     return write_meshes(tmp_path / "meshes", 4)
-
-
-def write_meshes(root: Path, each: int) -> Path:
-    for number, name in enumerate(CLASSES):
-        for index in range(each):
-            split = "test" if index % 4 == 3 else "train"
-            write_mesh(root / name / split / f"{name}_{index:04d}.off", 100 * number + index)
-    return root
-
-
-def config(meshes: Path, **changes: Any) -> RenderConfig:
-    settings = {
-        "work": meshes.parent,
-        "image_size": 32,
-        "points": 64,
-        "renderer": "toy_renderers:dots",
-        "workers": 1,
-    }
-    return RenderConfig(meshes, **{**settings, **changes})
-
-
-def run(settings: RenderConfig) -> dict[str, Any]:
-    *_, last = render(settings)
-    assert isinstance(last, Result)
-    return dict(last.values)
-
-
-def notes(records: Iterable[Record]) -> list[str]:
-    return [record.text for record in records if isinstance(record, Note)]
 
 
 def command(meshes: Path, *more: str, renderer: str = "toy_renderers:dots") -> list[str]:

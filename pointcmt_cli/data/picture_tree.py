@@ -7,7 +7,8 @@ CLASS/SPLIT/NAME_VVV.png, SPLIT/CLASS/NAME_VVV.png or CLASS/NAME_VVV.png, or .jp
 import hashlib
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -56,7 +57,8 @@ def match(root: Path, source: Source) -> PictureTree:
         )
     views = max(counts, key=lambda count: (counts[count], count))
     first = next(item.pictures[0] for item in items if item.pictures)
-    return PictureTree(items, views, max(_open(first).size), strangers)
+    with _opened(first) as image:
+        return PictureTree(items, views, max(image.size), strangers)
 
 
 def reader(item: Item, color: bool, resize: bool) -> Callable[[Shape, Cameras], NDArray[np.uint8]]:
@@ -74,7 +76,13 @@ def reader(item: Item, color: bool, resize: bool) -> Callable[[Shape, Cameras], 
 
 def pixels(path: Path, size: int, color: bool, resize: bool) -> NDArray[np.uint8]:
     """One picture as (size, size) gray or (size, size, 3) RGB, what is transparent in it white."""
-    image = _open(path)
+    with _opened(path) as image:
+        return _view(image, path, size, color, resize)
+
+
+def _view(
+    image: Image.Image, path: Path, size: int, color: bool, resize: bool
+) -> NDArray[np.uint8]:
     width, height = image.size
     if width != height:
         raise DataError(f"{path}: {width} x {height} pixels; a view is square")
@@ -104,14 +112,16 @@ def joined_hash(source_hash: str, pictures: Sequence[Path] | None) -> str:
     return whole.hexdigest()
 
 
-def _open(path: Path) -> Image.Image:
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
     try:
         image = Image.open(path)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise DataError(f"{path}: is no picture, or damaged") from error
-    if max(image.size) > LARGEST:
-        raise DataError(f"{path}: too large: {image.width} x {image.height} pixels")
-    return image
+    with image:
+        if max(image.size) > LARGEST:
+            raise DataError(f"{path}: too large: {image.width} x {image.height} pixels")
+        yield image
 
 
 def _opaque(image: Image.Image) -> Image.Image:

@@ -64,7 +64,11 @@ class Pictures:
     def read(self, item: Item, views: int) -> NDArray[np.uint8]:
         """The pictures (V, H, W) or (V, H, W, 3) of a shape."""
         paths = [self._path(item, view) for view in range(1, views + 1)]
-        return np.stack([np.asarray(Image.open(path)) for path in paths])
+        images = []
+        for path in paths:
+            with Image.open(path) as image:
+                images.append(np.asarray(image))
+        return np.stack(images)
 
     def others(self, items: Sequence[Item], views: int) -> list[Path]:
         """Pictures in the layout's places that belong to none of these shapes."""
