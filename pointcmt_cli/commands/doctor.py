@@ -1,96 +1,40 @@
 """`pointcmt doctor`: what works on this machine. Every check runs in a process of its own with a time limit.
 
-A check is a few lines of Python that print what they found and fail by raising: what crashes or hangs a driver
-cannot take the doctor down.
+A check is a few lines of Python (see doctor_questions.py): what crashes or hangs a driver cannot take the doctor down.
 """
 
 import os
 import re
+import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from ctypes.util import find_library
+from dataclasses import asdict, dataclass, replace
+from glob import glob
 from importlib.metadata import requires
-from typing import Annotated, Any
+from json import loads
+from tempfile import TemporaryFile
+from typing import IO, Annotated
 
 import typer
 
 from pointcmt_cli import discovery
+from pointcmt_cli.commands.doctor_questions import (
+    EXTRA,
+    NUMBA,
+    PACKAGES,
+    PLATFORMS,
+    PLUGINS,
+    RENDERER,
+    TORCH,
+)
 from pointcmt_cli.errors import PointCMTError
 
-TORCH = """
-import torch
-where = f"CUDA {torch.version.cuda}, " + ", ".join(
-    torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())
-) if torch.cuda.is_available() else "no CUDA device"
-a = torch.rand(8, 8)
-assert torch.isfinite(a @ a).all()
-print(f"{torch.__version__}, {torch.get_num_threads()} threads, {where}")
-"""
-PACKAGES = """
-import importlib, sys
-from importlib.metadata import version
-for name in sys.argv[1:]:
-    importlib.import_module({"pillow": "PIL"}.get(name, name))
-    print(name, version(name), end="  ")
-"""
-NUMBA = """
-import numba
-assert numba.njit(lambda x: x + 1)(1) == 2
-print(f"{numba.__version__} compiles, {numba.get_num_threads()} threads")
-"""
-RENDERER = """
-import sys, time
-import numpy as np
-from pointcmt_cli import discovery
-from pointcmt_cli.data.rigs import cameras
-from pointcmt_cli.data.shape import Shape
-corners = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]], np.float32) / np.float32(3**0.5)
-faces = np.array([[0, 1, 2], [0, 2, 3], [0, 3, 1], [1, 3, 2]], np.int32)
-draw = discovery.build("renderers", sys.argv[1])
-rig = cameras("orthogonal6", 64)
-draw(Shape("doctor/tetrahedron", corners, faces, corners), rig)
-start = time.perf_counter()
-images = draw(Shape("doctor/tetrahedron", corners, faces, corners), rig)
-assert images.dtype == np.uint8 and images.shape == (6, 64, 64), f"drew {images.dtype} {images.shape}"
-assert images.min() < images.max(), "drew nothing"
-print(f"draws; {len(images) / (time.perf_counter() - start):.0f} views a second of a tetrahedron at 64 pixels")
-"""
-OPENGL = """
-import pyrender
-renderer = pyrender.OffscreenRenderer(16, 16)
-from OpenGL.GL import GL_RENDERER, glGetString
-print((glGetString(GL_RENDERER) or b"a context without a name").decode())
-renderer.delete()
-"""
-PLUGINS = """
-import sys
-from pointcmt_cli import discovery
-broken = []
-for name in sys.argv[2:]:
-    try:
-        discovery.load(sys.argv[1], name)
-    except Exception as error:
-        broken.append(str(error))
-print(", ".join(sys.argv[2:]) if not broken else "")
-sys.exit("; ".join(broken) or 0)
-"""
-EXTRA = """
-import importlib, re, sys
-from importlib.metadata import PackageNotFoundError, packages_distributions, version
-plain = lambda name: re.sub("[-_.]+", "-", name).lower()
-owners = packages_distributions()
-for wanted in sys.argv[1:]:
-    try:
-        found = version(wanted)
-    except PackageNotFoundError:
-        sys.exit(f"{wanted} is not installed")
-    for module in owners:
-        if plain(wanted) in map(plain, owners[module]) and module.isidentifier():
-            importlib.import_module(module)
-    print(wanted, found, end="  ")
-"""
+SOFTWARE = ("llvmpipe", "softpipe", "swrast")
+"""Mesa's names for drawing on the CPU."""
 BUILDS = "torch and torchvision come from different builds: install both, of matching versions, from one index"
 CAUTION = {
     "timm": "; it needs torchvision: beside a CPU-only torch, install torchvision from torch's CPU index first"
@@ -106,10 +50,9 @@ class Check:
     code: str
     arguments: tuple[str, ...] = ()
     mend: str = ""
-    """What to do when it fails."""
+    """What to do when it fails; none: what its message says after the last semicolon."""
     required: bool = False
     """Whether pointcmt is of no use without it."""
-    environment: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -137,7 +80,7 @@ def doctor(
     from pointcmt_cli import console
 
     with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
-        findings = list(pool.map(lambda check: examine(check, timeout), checks()))
+        findings = advised(pool.map(lambda check: examine(check, timeout), checks(timeout)))
     renderers = [each for each in findings if each.name.startswith("renderer ")]
     broken = [each.name for each in findings if each.required and not each.works]
     if not any(each.works for each in renderers):
@@ -147,14 +90,17 @@ def doctor(
     else:
         for each in findings:
             console.line(f"{'ok  ' if each.works else 'no  '} {each.name}: {each.detail}")
-            if not each.works and each.mend:
+            if each.mend:
                 console.line(f"       {each.mend}")
     if broken:
         raise PointCMTError(f"does not work here: {', '.join(broken)}; nothing runs without it")
 
 
-def checks() -> list[Check]:
-    """Every check, from installed metadata: required packages, renderers, plug-ins, extras."""
+def checks(timeout: float) -> list[Check]:
+    """Every check, from installed metadata: required packages, renderers, plug-ins, extras.
+
+    A renderer draws as it does by default and, if it has an option `platform`, on each of those.
+    """
     again = "install pointcmt again: pip install --force-reinstall pointcmt"
     core = ("numpy", "scipy", "h5py", "joblib", "pillow", "trimesh", "torchmetrics")
     found = [
@@ -162,15 +108,13 @@ def checks() -> list[Check]:
         Check("numba", NUMBA, mend="install numba again", required=True),
         Check("packages", PACKAGES, core, again, required=True),
     ]
-    for plugin in discovery.available("renderers"):
-        found.append(Check(f"renderer {plugin.name}", RENDERER, (plugin.name,)))
-    system = {
-        "egl": "apt install libegl1 libegl-mesa0 libgl1 libopengl0 libgl1-mesa-dri, or a GPU vendor's driver",
-        "osmesa": "apt install libosmesa6 libopengl0; pip install PyOpenGL==3.1.10 (pyrender pins an older one)",
-    }
-    for platform, mend in system.items():
-        environment = (("PYOPENGL_PLATFORM", platform),)
-        found.append(Check(f"OpenGL by {platform}", OPENGL, (), mend, environment=environment))
+    renderers = tuple(plugin.name for plugin in discovery.available("renderers"))
+    listed = examine(Check("platforms", PLATFORMS, renderers), timeout)
+    platforms = loads(listed.detail) if listed.works else {}
+    for name in renderers:
+        found.append(Check(f"renderer {name}", RENDERER, (name,)))
+        for platform in platforms.get(name, []):
+            found.append(Check(f"renderer {name} on {platform}", RENDERER, (name, platform)))
     for group in ("backbones", "teachers", "objectives"):
         names = tuple(plugin.name for plugin in discovery.available(group))
         found.append(Check(group, PLUGINS, (group, *names), "pointcmt plugins check NAME"))
@@ -194,24 +138,76 @@ def extras(ignored: Sequence[str] = ("test",)) -> dict[str, tuple[str, ...]]:
 
 def examine(check: Check, timeout: float) -> Finding:
     """Run one check in a process of its own."""
-    command: list[Any] = [sys.executable, "-c", check.code, *check.arguments]
-    environment = {**os.environ, **dict(check.environment)}
-    try:
-        done = subprocess.run(
-            command,
-            env=environment,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=timeout,
-        )
-    except subprocess.TimeoutExpired:
-        reason = f"did not end within {timeout:.0f} s"
-        return Finding(check.name, False, check.required, reason, check.mend)
-    if done.returncode == 0:
-        return Finding(check.name, True, check.required, done.stdout.strip(), "")
-    lines = done.stderr.strip().splitlines() or [f"ended with exit status {done.returncode}"]
-    mend = check.mend
-    if "torchvision" in lines[-1] and "not installed" not in lines[-1]:
+    command = [sys.executable, "-c", check.code, *check.arguments]
+    with (
+        _text_file() as output,
+        _text_file() as errors,
+    ):  # a pipe could be held open by a grandchild
+        process = subprocess.Popen(command, stdout=output, stderr=errors)
+        try:
+            process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            with suppress(
+                subprocess.TimeoutExpired
+            ):  # what hangs inside a driver outlives even that
+                process.wait(1)
+            reason = f"did not end within {timeout:.0f} s"
+            return Finding(check.name, False, check.required, reason, check.mend)
+        output.seek(0)
+        errors.seek(0)
+        printed, lines = output.read().strip(), errors.read().strip().splitlines()
+    if process.returncode == 0:
+        return Finding(check.name, True, check.required, printed, "")
+    if process.returncode < 0:
+        lines.append(f"ended by {signal.Signals(-process.returncode).name}")
+    detail, mend = (
+        lines[-1] if lines else f"ended with exit status {process.returncode}",
+        check.mend,
+    )
+    if "torchvision" in detail and "not installed" not in detail:
         mend = BUILDS
-    return Finding(check.name, False, check.required, lines[-1], mend)
+    elif not mend and "; " in detail:
+        detail, _, mend = detail.rpartition("; ")
+    return Finding(check.name, False, check.required, detail, mend)
+
+
+def _text_file() -> IO[str]:
+    return TemporaryFile("w+", encoding="utf-8", errors="replace")
+
+
+def advised(findings: Iterable[Finding]) -> list[Finding]:
+    """The findings with what one check alone cannot know: a renderer that draws, a GPU that none draws on."""
+    found = list(findings)
+    renderers = [each for each in found if each.name.startswith("renderer ")]
+    able = [each.name.split()[1] for each in renderers if each.works]
+    instead = f"use --renderer {able[0]}" if able else ""
+    gpus = graphics_devices()
+    for index, each in enumerate(found):
+        if each not in renderers:
+            continue
+        if not each.works and not each.mend:
+            found[index] = replace(each, mend=instead)
+        elif each.works and gpus and any(f"by egl on {name}" in each.detail for name in SOFTWARE):
+            found[index] = replace(each, mend=on_the_gpu(gpus))
+    return found
+
+
+def graphics_devices() -> list[str]:
+    """Device files of GPUs that could draw."""
+    return [*glob("/dev/nvidia[0-9]*"), *glob("/dev/dri/renderD*")]
+
+
+def on_the_gpu(devices: Sequence[str]) -> str:
+    """What lets EGL draw on one of the GPUs, where it chose the CPU."""
+    closed = [device for device in devices if not os.access(device, os.R_OK | os.W_OK)]
+    if closed:
+        return (
+            f"the GPU is not used: {closed[0]} is not yours to open; usermod -aG render,video USER"
+        )
+    if "nvidia" in devices[0] and not find_library("EGL_nvidia"):
+        return (
+            "the GPU is not used: NVIDIA's libEGL_nvidia.so.0 is missing; apt install libnvidia-gl-VERSION of your "
+            "driver, or start the container with NVIDIA_DRIVER_CAPABILITIES=all"
+        )
+    return "the GPU is not used: try EGL_DEVICE_ID=1 (2, ...), which names another of EGL's devices"
