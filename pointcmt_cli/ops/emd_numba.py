@@ -1,10 +1,12 @@
-"""The assignment behind the earth mover's distance on the CPU: a Gauss-Seidel auction for one pair of clouds.
+"""The assignment behind the earth mover's distance on the CPU: the cheapest one-to-one match of one pair of clouds.
 
-In: clouds (N, 3), finite. Out: for each point of the first the index of its partner in the second, a bijection.
-Source: Bertsekas, "Auction algorithms", with epsilon scaling. O(N) memory; distances are computed when needed.
+In: clouds (N, 3), finite, float32. Out: for each point of the first the index of its partner in the second.
+An auction with falling epsilon (Bertsekas, "Auction algorithms") leaves prices close to the best ones; from them, each
+point without a partner takes the shortest augmenting path (Jonker & Volgenant, "A shortest augmenting path algorithm
+for dense and sparse linear assignment problems"). The match is the optimal one but for rounding, in O(N) memory.
 
-Ours: a bidder remembers its NEAR best partners and the value of the next one. Prices only rise, so while its second
-best of those is no dearer than that value, no other partner can matter, and it need not look at all N again.
+Distances are computed when needed. Each loop below does one thing, so that LLVM makes vector code of it; minima are
+taken over the bits of the numbers, which order like the numbers themselves as long as none is negative.
 """
 
 from typing import Any
@@ -14,88 +16,219 @@ from numpy.typing import NDArray
 
 from pointcmt_cli.ops.points_numba import compiled
 
-NEAR = 8
+STEPS = np.array([0.05 * 0.25**i for i in range(4)], np.float32)
+"""Epsilons of the auction, as shares of the longest side of the pair's box. They change the time, not the match."""
+
+_Floats = NDArray[np.float32]
+_Indices = NDArray[np.int64]
+_Objects = tuple[_Floats, _Floats, _Floats, _Floats]  # x, y, z and prices of the second cloud
+_Row = tuple[_Floats, NDArray[np.int32], NDArray[np.int32]]  # values, their bits, 0 to N - 1
+
+
+@compiled
+def assign(first: _Floats, second: _Floats, partners: _Indices) -> None:
+    """Fill `partners` (N,)."""
+    number = len(first)
+    if number == 1:
+        partners[0] = 0
+        return
+    bidders, objects = scaled(first, second)
+    values = np.empty(number, np.float32)
+    row = (values, values.view(np.int32), np.arange(number).astype(np.int32))
+    owner = np.empty(number, np.int64)
+    for step in STEPS:
+        auction(bidders, objects, row, step, owner)
+    best = np.empty(number, np.float32)
+    alone = settle(bidders, objects, row, owner, best, partners)
+    augment(bidders, objects, row, owner, best, partners, alone)
+
+
+@compiled
+def scaled(first: _Floats, second: _Floats) -> Any:
+    """Both clouds with the corner of their box at 0 and its longest side 1; the second as columns, all prices 0."""
+    corner = np.empty(3)
+    side = 0.0
+    for axis in range(3):
+        corner[axis] = min(first[:, axis].min(), second[:, axis].min())
+        side = max(side, max(first[:, axis].max(), second[:, axis].max()) - corner[axis])
+    if side == 0:
+        side = 1.0
+    bidders = ((first - corner) / side).astype(np.float32)
+    points = ((second - corner) / side).astype(np.float32)
+    prices = np.zeros(len(second), np.float32)
+    return bidders, (points[:, 0].copy(), points[:, 1].copy(), points[:, 2].copy(), prices)
 
 
 @compiled
 def auction(
-    first: NDArray[Any], second: NDArray[Any], steps: NDArray[Any], partners: NDArray[np.int64]
+    bidders: _Floats, objects: _Objects, row: _Row, step: np.float32, owner: _Indices
 ) -> None:
-    """Fill `partners` (N,). `steps` are the epsilons, falling, as shares of the longest side of the pair's box.
+    """Start anew from the present prices and raise them until every object has an owner (Gauss-Seidel)."""
+    number = len(bidders)
+    prices = objects[3]
+    owner[:] = -1
+    waiting = np.arange(number)[::-1].copy()
+    left = number
+    while left > 0:
+        bidder = waiting[left - 1]
+        left -= 1
+        chosen, lowest, second_lowest = two_lowest(bidders[bidder], objects, row)
+        prices[chosen] += (second_lowest - lowest) + step
+        if owner[chosen] >= 0:
+            waiting[left] = owner[chosen]
+            left += 1
+        owner[chosen] = bidder
 
-    The mean distance found exceeds the best one by at most the last step times that side, and in practice by far less.
+
+@compiled
+def settle(
+    bidders: _Floats,
+    objects: _Objects,
+    row: _Row,
+    owner: _Indices,
+    best: _Floats,
+    partners: _Indices,
+) -> _Indices:
+    """Give bidders the object that is cheapest for them; those left without are returned.
+
+    Prices rise only as far as they may without any owner wishing for another object (Jonker and Volgenant's
+    augmenting row reduction), N times at most. `best` (N,) is what an owner pays: distance plus price.
     """
-    number = len(first)
-    kind = first.dtype.type
-    infinite = kind(np.inf)
-    x, y, z = second[:, 0].copy(), second[:, 1].copy(), second[:, 2].copy()
-    side = kind(0)
-    for axis in range(3):
-        low = min(first[:, axis].min(), second[:, axis].min())
-        high = max(first[:, axis].max(), second[:, axis].max())
-        side = max(side, high - low)
-    kept = min(NEAR, number)
-    prices = np.zeros(number, first.dtype)
-    values = np.empty(number, first.dtype)
-    near = np.empty((number, kept), np.int64)
-    distances = np.empty((number, kept), first.dtype)
-    bounds = np.full(number, kind(-1))  # below every value: nothing remembered yet
-    least = np.empty(kept + 1, first.dtype)
-    least_index = np.empty(kept + 1, np.int64)
-    owner = np.empty(number, np.int64)
-    waiting = np.empty(number, np.int64)
-    for step in steps:
-        owner[:] = -1
-        for i in range(number):
-            waiting[i] = number - 1 - i
-        left = number
-        while left > 0:
-            bidder = waiting[left - 1]
-            best, lowest, second_lowest = 0, infinite, infinite
-            if bounds[bidder] >= 0:
-                for c in range(kept):
-                    value = distances[bidder, c] + prices[near[bidder, c]]
-                    if value < lowest:
-                        best, lowest, second_lowest = c, value, lowest
-                    elif value < second_lowest:
-                        second_lowest = value
-            if bounds[bidder] < 0 or second_lowest > bounds[bidder]:
-                px, py, pz = first[bidder, 0], first[bidder, 1], first[bidder, 2]
-                for j in range(number):
-                    dx = x[j] - px
-                    dy = y[j] - py
-                    dz = z[j] - pz
-                    values[j] = np.sqrt(dx * dx + dy * dy + dz * dz) + prices[j]
-                held = 0
-                limit = infinite
-                for j in range(number):
-                    value = values[j]
-                    if value < limit:
-                        place = min(held, kept)
-                        held = place + 1
-                        while place > 0 and least[place - 1] > value:
-                            least[place] = least[place - 1]
-                            least_index[place] = least_index[place - 1]
-                            place -= 1
-                        least[place] = value
-                        least_index[place] = j
-                        if held > kept:
-                            limit = least[kept]
-                for c in range(kept):
-                    near[bidder, c] = least_index[c]
-                    distances[bidder, c] = least[c] - prices[least_index[c]]
-                bounds[bidder] = limit
-                best, lowest, second_lowest = 0, least[0], least[1]
-            if number == 1:
-                second_lowest = lowest
-            partner = near[bidder, best]
-            raised = prices[partner] + (second_lowest - lowest) + step * side
-            # a rise too small for the number to register must still happen, or two bidders swap for ever
-            prices[partner] = max(raised, np.nextafter(prices[partner], infinite))
-            left -= 1
-            if owner[partner] >= 0:
-                waiting[left] = owner[partner]
-                left += 1
-            owner[partner] = bidder
-    for j in range(number):
-        partners[owner[j]] = j
+    number = len(bidders)
+    prices = objects[3]
+    owner[:] = -1
+    partners[:] = -1
+    waiting = np.arange(number)[::-1].copy()
+    alone = np.empty(number, np.int64)
+    left, lonely, rises = number, 0, 0
+    while left > 0:
+        bidder = waiting[left - 1]
+        left -= 1
+        chosen, lowest, second_lowest = two_lowest(bidders[bidder], objects, row)
+        best[bidder] = lowest
+        former = owner[chosen]
+        if former >= 0:
+            if second_lowest == lowest or rises == number:
+                alone[lonely] = bidder
+                lonely += 1
+                continue
+            rises += 1
+            prices[chosen] += second_lowest - lowest
+            best[bidder] = second_lowest
+            partners[former] = -1
+            waiting[left] = former
+            left += 1
+        owner[chosen] = bidder
+        partners[bidder] = chosen
+    return alone[:lonely]
+
+
+@compiled
+def augment(
+    bidders: _Floats,
+    objects: _Objects,
+    row: _Row,
+    owner: _Indices,
+    best: _Floats,
+    partners: _Indices,
+    alone: _Indices,
+) -> None:
+    """Match those who are alone, each along the shortest path of exchanges to a free object (Dijkstra's)."""
+    number = len(bidders)
+    prices, values = objects[3], row[0]
+    limits = np.empty(number, np.float32)
+    via = np.empty(number, np.int32)
+    reached = np.empty(number, np.int64)
+    depths = np.empty(number, np.float32)
+    for root in alone:
+        best[root] = two_lowest(bidders[root], objects, row)[1]
+        values[:] = np.inf
+        limits[:] = np.inf
+        bidder, depth, count = root, np.float32(0), 0
+        while True:
+            start = best[bidder] - depth
+            relax(bidders[bidder], objects, start, np.int32(bidder), limits, via, values)
+            nearest = lowest_place(row)
+            depth = values[nearest]
+            if owner[nearest] < 0:
+                break
+            values[nearest] = np.inf
+            limits[nearest] = -1  # below every length: done with
+            reached[count], depths[count] = nearest, depth
+            count += 1
+            bidder = owner[nearest]
+        best[root] += depth
+        for k in range(count):
+            rise = depth - depths[k]
+            prices[reached[k]] += rise
+            best[owner[reached[k]]] += rise
+        bidder = -1
+        while bidder != root:
+            bidder = via[nearest]
+            owner[nearest] = bidder
+            before = partners[bidder]
+            partners[bidder] = nearest
+            nearest = before
+
+
+@compiled
+def relax(
+    bidder: _Floats,
+    objects: _Objects,
+    start: np.float32,
+    name: np.int32,
+    limits: _Floats,
+    via: NDArray[np.int32],
+    values: _Floats,
+) -> None:
+    """Shorten the paths to those objects that this bidder reaches by a shorter one."""
+    x, y, z, prices = objects
+    px, py, pz = bidder[0], bidder[1], bidder[2]
+    for j in range(len(x)):
+        dx = x[j] - px
+        dy = y[j] - py
+        dz = z[j] - pz
+        length = max(np.sqrt(dx * dx + dy * dy + dz * dz) + prices[j] - start, np.float32(0))
+        shorter = length < limits[j]
+        limits[j] = length if shorter else limits[j]
+        values[j] = length if shorter else values[j]
+        via[j] = name if shorter else via[j]
+
+
+@compiled
+def two_lowest(bidder: _Floats, objects: _Objects, row: _Row) -> Any:
+    """The object that costs this bidder least, what it costs (distance plus price), and what the next one does."""
+    x, y, z, prices = objects
+    values = row[0]
+    px, py, pz = bidder[0], bidder[1], bidder[2]
+    for j in range(len(x)):
+        dx = x[j] - px
+        dy = y[j] - py
+        dz = z[j] - pz
+        values[j] = np.sqrt(dx * dx + dy * dy + dz * dz) + prices[j]
+    chosen = lowest_place(row)
+    lowest = values[chosen]
+    values[chosen] = np.inf
+    row[1][chosen] = lowest_bits(row[1])
+    return chosen, lowest, values[chosen]
+
+
+@compiled
+def lowest_place(row: _Row) -> Any:
+    """Index of the lowest value, the first of equal ones."""
+    _, bits, index = row
+    lowest = lowest_bits(bits)
+    last = index[len(index) - 1]
+    place = last
+    for j in range(len(bits)):
+        place = min(place, index[j] if bits[j] == lowest else last)
+    return place
+
+
+@compiled
+def lowest_bits(bits: NDArray[np.int32]) -> Any:
+    """The smallest."""
+    lowest = bits[0]
+    for j in range(len(bits)):
+        lowest = min(lowest, bits[j])
+    return lowest
