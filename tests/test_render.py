@@ -322,6 +322,10 @@ def test_unknown_names_fail_before_anything_is_drawn(meshes: Path) -> None:
         run(config(meshes, rig="ring"))
     with pytest.raises(PluginError, match="no option 'colour'"):
         run(config(meshes, renderer_options={"colour": "red"}))
+    with pytest.raises(
+        UsageError, match="600 views of 2048 x 2048 pixels are too much for one shape"
+    ):
+        run(config(meshes, rig="sphere:600", image_size=2048))
     with pytest.raises(DataError, match="no picture format"):
         run(config(meshes, preview=meshes.parent / "sheet.txt"))
     assert leftovers(meshes.parent) == []

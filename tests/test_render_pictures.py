@@ -140,6 +140,13 @@ def test_no_other_folder_is_written_into_unasked(meshes: Path) -> None:
     assert (images / "mine.txt").read_text() == "mine"
 
 
+def test_the_folder_one_stands_in(meshes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (meshes.parent / "here").mkdir()
+    monkeypatch.chdir(meshes.parent / "here")
+    run(config(meshes, format="png", out=Path(".")))
+    assert len(content(Path("."))) == 144
+
+
 def test_a_folder_is_needed(meshes: Path) -> None:
     with pytest.raises(UsageError, match="--format png needs a folder for the pictures: --out DIR"):
         run(replace(png(meshes), out=None))

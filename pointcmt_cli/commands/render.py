@@ -271,6 +271,10 @@ def _show(result: dict[str, Any], work: Path) -> None:
     """Counts, what was left out and why, size, time, and the command that comes next."""
     from pointcmt_cli import console
 
+    if result.get("look"):
+        count = sum(result["counts"].values())
+        console.line(f"{result['path']}: {count} shapes, {result['views']} views each")
+        return
     counts, left_out = result["counts"], result["failures"]
     variant = f" {result['variant']}" if result["variant"] else ""
     console.table(

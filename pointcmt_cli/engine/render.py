@@ -5,6 +5,7 @@ materials, shadows. Same input, same file, whatever the number of workers, the o
 often the run was killed on the way.
 """
 
+import math
 import tempfile
 import time
 from collections.abc import Generator
@@ -38,6 +39,9 @@ from pointcmt_cli.engine.render_shapes import (
 )
 from pointcmt_cli.errors import UsageError
 from pointcmt_cli.records import Note, Record, Records, Result
+
+LARGEST = 2**31
+"""Bytes of one shape's views, which are one chunk: HDF5 takes less than 4 GiB."""
 
 
 def render(config: RenderConfig) -> Records:
@@ -91,7 +95,8 @@ def look(plan: Plan) -> Records:
         out = Path(folder) / "views.h5"
         for record in render_views(replace(plan, config=replace(plan.config, out=out)), out):
             if isinstance(record, Result):
-                yield Result({**record.values, "path": str(plan.config.preview), "digest": None})
+                shown = {"path": str(plan.config.preview), "digest": None, "bytes": None}
+                yield Result({**record.values, **shown, "look": True})
             else:
                 yield record
 
@@ -101,6 +106,11 @@ def render_views(plan: Plan, out: Path) -> Records:
     began = time.monotonic()
     config, source, cameras, settings = plan.config, plan.source, plan.cameras, plan.settings
     only = bool(config.only)
+    if math.prod(cameras.shape(config.color)) > LARGEST:
+        raise UsageError(
+            f"{cameras.views} views of {cameras.size} x {cameras.size} pixels are too much for one shape: "
+            "a smaller --image-size, fewer views, or --format png"
+        )
     if out.is_dir():
         raise UsageError(
             f"{out} is a folder; the views go into a file (--format png makes pictures)"

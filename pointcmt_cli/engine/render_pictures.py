@@ -37,7 +37,7 @@ def render_pictures(plan: Plan) -> Records:
         raise UsageError(f"--out {out} is a file; --format png needs a folder")
     pictures = Pictures(out, digest(settings))
     shards = Shards(out / ".parts", pictures.settings)
-    with exclusive(out):
+    with exclusive(out.resolve()):  # which has a name even where it was typed as "."
         _check(pictures, config, settings)
         with shards.opened(config.force):
             kept = set() if config.force or config.only else _kept(pictures, plan)
