@@ -99,6 +99,16 @@ def test_ply_is_told_apart_by_its_header(tmp_path: Path) -> None:
         found(tmp_path / "broken")
 
 
+def test_a_few_ply_without_faces_do_not_refuse_a_tree_of_meshes(tmp_path: Path) -> None:
+    """They are left to reading, which names each; half of a folder is no damage."""
+    put(tmp_path, "a/1.off", "a/2.off", "b/1.off")
+    put(tmp_path, "a/3.ply", text=PLY.format(faces=0))
+    assert found(tmp_path).kind == "mesh"
+    put(tmp_path, "b/2.ply", text=PLY.format(faces=0))
+    with pytest.raises(DataError, match=r"holds 3 meshes .* and 2 point clouds"):
+        found(tmp_path)
+
+
 def test_hidden_files_are_passed_over_and_others_noted(tmp_path: Path) -> None:
     put(tmp_path, "a/train/1.off", "b/train/1.off", "a/train/._1.off", "__MACOSX/a/1.off")
     put(tmp_path, ".git/x/1.off", "a/train/.DS_Store", "a/train/1.mtl", "docs/README", "README.txt")

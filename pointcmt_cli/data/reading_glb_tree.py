@@ -16,8 +16,8 @@ from pointcmt_cli.data.reading_text import UnreadableError, check_promise
 _COMPRESSED = {"KHR_draco_mesh_compression", "EXT_meshopt_compression"}
 COMPONENTS = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
 """glTF 2.0, section 3.6.2.2."""
-_TREE_BYTES = 40_000_000
-"""JSON takes 20 times its size in memory, at worst."""
+_TREE_BYTES = 10_000_000
+"""At worst JSON takes 25 times its size in memory, and a quarter of a second for a million bytes."""
 _REPEATED = 5_000_000
 """Vertices or faces beyond what the file has room for: it names its parts several times."""
 _VERTEX_BYTES, _FACE_BYTES = 3, 3

@@ -21,10 +21,12 @@ from pointcmt_cli.data.reading_off import UnknownHeaderError, read_off
 from pointcmt_cli.data.reading_ply import check_ply
 from pointcmt_cli.data.reading_ply_body import read_ply
 from pointcmt_cli.data.reading_stl import read_stl
-from pointcmt_cli.data.reading_text import MAX_FACES, MAX_POINTS, UnreadableError
+from pointcmt_cli.data.reading_text import MAX_FACES, MAX_POINTS, UnreadableError, plain_text
 
 _MOST_BYTES = 150_000_000
 """Of what trimesh reads: it takes ten times as much memory."""
+_MOST_GUESSED = 5_000_000
+"""Of an .off with an unknown header: each of its comments takes trimesh microseconds."""
 
 
 def read_mesh(data: bytes, ending: str, colors: bool = False) -> Geometry:
@@ -52,7 +54,9 @@ def _off(data: bytes, colors: bool) -> Geometry:
         return read_off(data, colors)
     except UnknownHeaderError as error:
         try:
-            return merge(load_scene(data, ".off"))
+            if len(data) > _MOST_GUESSED:
+                raise
+            return merge(load_scene(data if b"\0" in data else plain_text(data), ".off"))
         except UnreadableError:
             raise error from None
 

@@ -127,6 +127,10 @@ def _kind(root: Path, paths: list[Path]) -> Kind:
         if kind is not None:
             kinds[kind].append(path)
     meshes, clouds = kinds["mesh"], kinds["cloud"]
+    if 2 * len(clouds) < len(meshes) and all(path.suffix.lower() == ".ply" for path in clouds):
+        return (
+            "mesh"  # damaged files rather than a second kind: reading says that they have no faces
+        )
     if meshes and clouds:
         raise DataError(
             f"{root}: holds {len(meshes)} meshes ({_short(meshes[0], root)}) and {len(clouds)} point clouds "
