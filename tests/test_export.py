@@ -227,6 +227,7 @@ def test_the_command_shows_size_difference_and_latency(
         ("dgcnn", {}, "onnx"),
         pytest.param("dgcnn", {}, "pt2", marks=pytest.mark.slow),
         pytest.param("pointmlp", {"variant": "elite"}, "onnx", marks=pytest.mark.slow),
+        pytest.param("pct", {}, "onnx", marks=pytest.mark.slow),
     ],
 )
 def test_first_party_backbones_can_be_exported(

@@ -36,6 +36,7 @@ REFERENCES: list[tuple[str, dict[str, Any]]] = [
     ("pointnet2", {"variant": "msg"}),
     ("dgcnn", {}),
     ("pointmlp", {"variant": "elite"}),
+    ("pct", {}),
 ]
 
 

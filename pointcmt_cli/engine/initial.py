@@ -1,4 +1,4 @@
-"""`distill --init FILE`: first weights of a student's encoder. In: its paper's checkpoint or ours; out: the encoder, filled.
+"""`distill --init FILE`: a student's first weights. In: a checkpoint, its paper's or ours; out: the encoder, filled.
 
 A backbone that knows the names in its paper's public checkpoints says so by `reference_names` (pointcmt_cli.api). The
 file may hold a bare state dict, or one in a field as training scripts write it, from DataParallel or not. Every weight
