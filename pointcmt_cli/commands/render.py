@@ -1,5 +1,6 @@
 """`pointcmt render`: a folder of shapes in, views.h5 out."""
 
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -218,6 +219,25 @@ def render(
             rich_help_panel=options.RUN,
         ),
     ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            "--cluster",
+            metavar="ADDRESS",
+            help="Draw on a cluster: dask://HOST:PORT, ray (RAY_ADDRESS, or this machine's) or ray://HOST:PORT. Every "
+            "machine needs pointcmt, and the folders of source and output under the same names.",
+            show_default=False,
+            rich_help_panel=options.RUN,
+        ),
+    ] = None,
+    profile: Annotated[
+        bool,
+        typer.Option(
+            "--profile",
+            help="Also show where the time went, stage by stage.",
+            rich_help_panel=options.RUN,
+        ),
+    ] = RenderConfig.profile,
     strict: Annotated[
         bool,
         typer.Option(
@@ -239,6 +259,7 @@ def render(
     from pointcmt_cli import console
     from pointcmt_cli.engine.render import render as stage
 
+    before = time.process_time()
     config = RenderConfig(
         source=source,
         work=work,
@@ -257,6 +278,8 @@ def render(
         held_out_fraction=held_out_fraction,
         variant=variant,
         workers=workers,
+        cluster=cluster,
+        profile=profile,
         strict=strict,
         force=force,
         preview=preview,
@@ -264,7 +287,35 @@ def render(
         views_from=views_from,
         only=tuple(only or ()),
     )
-    _show(console.follow(stage(config)), work)
+    result = console.follow(stage(config))
+    if result["profile"]:
+        _show_profile(result["profile"], before)
+    _show(result, work)
+
+
+def _show_profile(profile: dict[str, Any], before: float) -> None:
+    """Stages with their seconds, summed over processes; `before` are the command's own imports, processor seconds."""
+    from pointcmt_cli import console
+
+    cpu = profile["cpu_seconds"] + before
+    stages = {"command line": {"cpu_seconds": before, "seconds": before}, **profile["stages"]}
+    console.table(
+        f"processes that drew: {profile['processes']}",
+        ["stage", "processor s", "share %", "elapsed s"],
+        [
+            (
+                stage,
+                f"{spent['cpu_seconds']:.2f}",
+                f"{100 * spent['cpu_seconds'] / cpu:.1f}",
+                f"{spent['seconds']:.2f}",
+            )
+            for stage, spent in stages.items()
+        ],
+    )
+    console.line(
+        f"{profile['views']} views in {profile['seconds']:.1f} s, {profile['views_per_second']:.0f} a second; "
+        f"{cpu:.1f} s of processor, {profile['views'] / cpu:.0f} views in each"
+    )
 
 
 def _show(result: dict[str, Any], work: Path) -> None:

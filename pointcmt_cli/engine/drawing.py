@@ -1,7 +1,6 @@
-"""The worker side of `render`: one task is one shape. In: items; out: one `Drawn` for each, in the order they end.
+"""One shape of `render`: read, sampled, drawn, compressed, kept. In: an item; out: a `Drawn`, and a file in `Shards`.
 
-Worker processes are spawned by joblib's loky and import no torch. One that dies (out of memory, a crash in a native
-library) takes the others with it; the shapes that were in flight are then tried again, each alone.
+What happens here happens in worker processes too, so torch is never imported.
 """
 
 import functools
@@ -11,15 +10,11 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
-from itertools import takewhile
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from joblib import Parallel, delayed, parallel_config
 from numpy.typing import NDArray
 
 from pointcmt_cli import discovery
@@ -31,13 +26,13 @@ from pointcmt_cli.data.shape import Shape
 from pointcmt_cli.data.shards import Shards
 from pointcmt_cli.data.sources import Item
 from pointcmt_cli.data.store import ViewsRow
+from pointcmt_cli.engine.home import Home
+from pointcmt_cli.engine.laps import Laps, Times
 from pointcmt_cli.errors import PluginError, PointCMTError
-from pointcmt_cli.records import Note
 
-IDLE = 20
-"""Seconds after which a worker without work ends, should nobody have ended it before."""
 WATCH = 0.5
 """Seconds between a worker's looks at whether its parent is still there."""
+_ONE_AT_A_TIME = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -56,6 +51,8 @@ class Job:
     shards: Shards
     parent: int
     """Process number of the run itself."""
+    home: Home | None = None
+    """What workers of a cluster must share with the run; None: this machine's own."""
     pictures: Pictures | None = None
     """Write picture files here and nothing else; `shards` then only tells which shapes were begun."""
 
@@ -68,43 +65,34 @@ class Drawn:
     reason: str | None = None
     fatal: PointCMTError | None = None
     """What no other shape would escape: a full disk, a broken renderer."""
+    times: Times = field(default_factory=dict)
+    """Of a worker process since its last shape."""
 
 
-def draw_all(job: Job, items: Sequence[Item], workers: int) -> Generator[Drawn | Note]:
-    """Draw every item; with one worker in this process, else in spawned ones."""
-    waiting = {item.name: item for item in items}
-    if min(workers, len(items)) <= 1:
-        yield from (draw(job, item) for item in items)
-        return
-    while waiting:
-        try:
-            with closing(_spawned(job, list(waiting.values()), workers)) as results:
-                for drawn in results:
-                    del waiting[drawn.item.name]
-                    yield drawn
-        except BrokenProcessPool as error:
-            suspects = [waiting[name] for name in job.shards.last_begun() if name in waiting]
-            if not suspects:
-                raise PointCMTError(
-                    "the worker processes die before they draw anything; try --workers 1"
-                ) from error
-            names = ", ".join(item.name for item in suspects)
-            yield Note(f"a worker process died; trying again one by one: {names}", warning=True)
-            for item in suspects:
-                del waiting[item.name]
-                yield _alone(job, item)
+def task(job: Job, item: Item) -> Drawn:
+    """One shape in a worker process. A cluster's may have several threads, but a renderer draws one shape at a time."""
+    with _ONE_AT_A_TIME:
+        if job.home is None:
+            _settle(job.parent)
+        laps = _laps(job.parent, job.home)
+        drawn = draw(job, item, laps)
+        return replace(drawn, times=laps.take())
 
 
-def draw(job: Job, item: Item) -> Drawn:
-    """One task; nothing is raised across processes."""
-    _settle(job.parent)
+def draw(job: Job, item: Item, laps: Laps) -> Drawn:
+    """One shape; nothing is raised across processes."""
+    laps.end("between shapes")
     try:
-        return _draw(job, item)
+        if job.home is not None:
+            job.home.check(item.path)
+        return _draw(job, item, laps)
     except PointCMTError as error:
-        return Drawn(item, fatal=error)
+        return Drawn(item, fatal=job.home.tell(error) if job.home else error)
+    finally:
+        laps.starting = False
 
 
-def _draw(job: Job, item: Item) -> Drawn:
+def _draw(job: Job, item: Item, laps: Laps) -> Drawn:
     """Read, draw, sample and compress one shape into its shard, or into picture files."""
     job.shards.begin(item.name)
     renderer = _drawer(job, item)
@@ -113,21 +101,28 @@ def _draw(job: Job, item: Item) -> Drawn:
         source_hash = picture_tree.joined_hash(source_hash, item.pictures)
     except PointCMTError as error:
         return Drawn(item, str(error))
+    laps.end("read and parse")
     try:
         images = renderer(shape, job.cameras)
     except Exception as error:  # a stranger's code on one odd shape: the others still count
         return Drawn(item, _reason(job, item, error))
     _check(job, images)
     images = np.ascontiguousarray(images)
+    laps.end("draw")
     if job.pictures:
         job.pictures.save(item, images, source_hash)
+        laps.end("write")
         return Drawn(item)
     try:
         points = np.ascontiguousarray(sampling.sample_points(shape, job.points), np.float32)
     except PointCMTError as error:
         return Drawn(item, str(error))
+    laps.end("sample points")
     content = hashlib.sha256(points.data)
     content.update(images.data)
+    laps.end("hash")
+    compressed = codec.compress(images)
+    laps.end("compress")
     row = ViewsRow(
         name=item.name,
         label=item.label,
@@ -135,72 +130,20 @@ def _draw(job: Job, item: Item) -> Drawn:
         source_hash=source_hash,
         content_hash=content.hexdigest(),
         points=points,
-        images=codec.compress(images),
+        images=compressed,
     )
     job.shards.save(row)
+    laps.end("write")
     return Drawn(item)
 
 
-def _spawned(job: Job, items: Sequence[Item], workers: int) -> Generator[Drawn]:
-    """Every item in worker processes, one thread each; however it ends, the shapes in flight are finished first."""
-    with parallel_config("loky", inner_max_num_threads=1, idle_worker_timeout=IDLE):
-        pool = Parallel(
-            n_jobs=workers, batch_size=1, pre_dispatch="2*n_jobs", return_as="generator_unordered"
-        )
-    with _patient() as stop:
-        tasks = (delayed(draw)(job, item) for item in takewhile(lambda _: not stop.is_set(), items))
-        with _handling_interrupts(signal.SIG_IGN):
-            results = pool(tasks)
-        try:
-            for drawn in results:  # noqa: UP028 (`yield from` would have joblib kill its workers)
-                yield drawn
-        finally:
-            stop.set()
-            for _ in results:
-                pass
-
-
-def _alone(job: Job, item: Item) -> Drawn:
-    """One item, so that a death can only be its own."""
-    try:
-        [drawn] = _spawned(job, [item], workers=2)
-        return drawn
-    except BrokenProcessPool:
-        job.shards.last_begun()
-        return Drawn(item, f"{item.path}: its worker process died twice (out of memory?)")
-
-
-@contextmanager
-def _patient() -> Iterator[threading.Event]:
-    """The first Ctrl-C in the block sets the event, and interrupts at the block's end: joblib would kill its workers
-    and stumble over its own threads. A second one interrupts at once.
-    """
-    stop = threading.Event()
-    heard: list[bool] = []
-
-    def hear(*_: object) -> None:
-        if heard:
-            raise KeyboardInterrupt
-        heard.append(True)
-        stop.set()
-
-    with _handling_interrupts(hear):
-        yield stop
-    if heard:
-        raise KeyboardInterrupt
-
-
-@contextmanager
-def _handling_interrupts(handler: Any) -> Iterator[None]:
-    """Another answer to Ctrl-C. Processes started while it is ignored never hear it, not even while they import."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+@functools.cache
+def _laps(parent: int, home: Home | None) -> Laps:
+    """Of this process in a run. One that was started for the run has spent all its time on it."""
+    own = home is None and _laps.cache_info().misses == 1
+    laps = Laps(0.0 if own else None)
+    laps.starting = True
+    return laps
 
 
 def _drawer(job: Job, item: Item) -> Callable[[Shape, Cameras], NDArray[np.uint8]]:

@@ -17,8 +17,11 @@ from pointcmt_cli.data.pictures import Pictures
 from pointcmt_cli.data.rigs import Cameras
 from pointcmt_cli.data.shards import Shards
 from pointcmt_cli.data.sources import Item, Source
-from pointcmt_cli.engine.drawing import Drawn, Job, draw_all
+from pointcmt_cli.engine import cluster
+from pointcmt_cli.engine.drawing import Drawn, Job
+from pointcmt_cli.engine.laps import Laps, summary
 from pointcmt_cli.engine.render_settings import renderer_options, shape_settings, source_settings
+from pointcmt_cli.engine.workers import draw_all, local
 from pointcmt_cli.errors import DataError
 from pointcmt_cli.records import Note, Progress, Record, Records
 
@@ -36,6 +39,8 @@ class Plan:
     """The renderer's."""
     per_shape: dict[str, Any]
     """Settings that decide a shape's points and views."""
+    laps: Laps
+    """Where the time goes."""
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -45,6 +50,9 @@ class Plan:
 
 def plan(config: RenderConfig) -> Generator[Record, None, Plan]:
     """Recognise the source, and read what was asked for."""
+    laps = Laps()
+    if config.cluster:
+        cluster.check(config.cluster, config.workers)
     source = sources.recognise(
         config.source, config.test_fraction, config.held_out_fraction, config.variant
     )
@@ -59,7 +67,7 @@ def plan(config: RenderConfig) -> Generator[Record, None, Plan]:
         config.rig, config.image_size or IMAGE_SIZE, config.projection, config.margin
     )
     per_shape = shape_settings(config, source, cameras)
-    return Plan(config, source, chosen, cameras, renderer_options(config), per_shape)
+    return Plan(config, source, chosen, cameras, renderer_options(config), per_shape, laps)
 
 
 def draw_missing(
@@ -86,11 +94,17 @@ def draw_missing(
     yield Progress("render", kept, total)
     began, finished = time.monotonic(), 0
     failures: dict[str, Drawn] = {}
-    with contextlib.closing(draw_all(job, missing, config.workers or cpu_count())) as results:
+    plan.laps.end("find what to draw")
+    own = contextlib.nullcontext(local(config.workers or cpu_count()))
+    with (
+        cluster.opened(config.cluster, job) if config.cluster else own as place,
+        contextlib.closing(draw_all(job, missing, place, plan.laps)) as results,
+    ):
         for drawn in results:
             if isinstance(drawn, Note):
                 yield drawn
                 continue
+            plan.laps.add(drawn.times)
             if drawn.fatal:
                 raise drawn.fatal
             finished += 1
@@ -101,6 +115,7 @@ def draw_missing(
                 yield Note(f"left out {drawn.item.name}: {drawn.reason}", warning=True)
             rate = finished * plan.cameras.views / (time.monotonic() - began)
             yield Progress("render", kept + finished, total, values={"views/s": rate})
+    plan.laps.end("main process meanwhile")
     return [failures[item.name] for item in missing if item.name in failures]
 
 
@@ -134,6 +149,7 @@ def described(
 ) -> Mapping[str, Any]:
     """What is in the output, counted by split, and what is not."""
     source = plan.source
+    plan.laps.end("put into one file")
     labels = {
         split: [item.label for item in items if item.split == split]
         for split in ("train", "val", "test")
@@ -152,4 +168,5 @@ def described(
             {"name": each.item.name, "file": str(each.item.path), "reason": each.reason}
             for each in failures
         ],
+        "profile": summary(plan.laps, drawn * plan.cameras.views) if plan.config.profile else None,
     }
