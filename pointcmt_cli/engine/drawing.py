@@ -188,12 +188,19 @@ def _check(job: Job, images: Any) -> None:
 @functools.cache
 def _settle(parent: int) -> None:
     """Once in each worker: leave Ctrl-C to the parent, and end when the parent has ended."""
-    if os.getpid() != parent:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+    if os.getpid() == parent:
+        return
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _end_without(parent)
+    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
 
 
 def _watch(parent: int) -> None:
-    while os.getppid() == parent:
+    while True:
         time.sleep(WATCH)
-    os._exit(1)
+        _end_without(parent)
+
+
+def _end_without(parent: int) -> None:
+    if os.getppid() != parent:
+        os._exit(1)

@@ -82,7 +82,14 @@ def _absolute(job: Job, items: Sequence[Item]) -> tuple[Job, list[Item]]:
     """With paths that mean the same in a process with another current folder."""
     shards = replace(job.shards, folder=job.shards.folder.absolute())
     pictures = job.pictures and replace(job.pictures, folder=job.pictures.folder.absolute())
-    items = [replace(item, path=item.path.absolute()) for item in items]
+    items = [
+        replace(
+            item,
+            path=item.path.absolute(),
+            pictures=item.pictures and tuple(path.absolute() for path in item.pictures),
+        )
+        for item in items
+    ]
     return replace(job, shards=shards, pictures=pictures), items
 
 
