@@ -204,6 +204,8 @@ OFF_FAULTS = {
     f"OFF 4 1 0\n{SQUARE}3 0 1 4\n": "a face refers to vertex 4, but they are numbered 0 to 3",
     f"OFF 4 1 0\n{SQUARE}3 0 1 -1\n": "a face refers to vertex -1, but they are numbered 0 to 3",
     f"OFF 4 1 0\n{SQUARE}3 0 1 1.5\n": "a face refers to vertex 1.5, but they are numbered 0 to 3",
+    f"OFF 4 1 0\n{SQUARE}3 0 1 99999999\n": "a face refers to vertex 99999999, but they are numbered "
+    "0 to 3",
     f"OFF 4 1 0\n{SQUARE}3 0 1 nan\n": "a face refers to vertex nan, but they are numbered 0 to 3",
     f"OFF 4 1 0\n{SQUARE}3 0 1\n": "face 0 says that it has 3 corners, its line has 2 numbers more",
     f"OFF 4 1 0\n{SQUARE}0.5 0 1\n": "face 0 says that it has 0.5 corners, its line has 2 numbers more",
@@ -262,6 +264,11 @@ MESH_FAULTS: dict[str, tuple[str, Callable[[], bytes | str], str]] = {
         "stl",
         lambda: exported("stl")[:80] + struct.pack("<I", 10**9) + exported("stl")[84:],
         "truncated: its header promises 1000000000 faces, it has room for 80",
+    ),
+    "stl longer": (
+        "stl",
+        lambda: exported("stl") + bytes(50),
+        "damaged: its header promises 80 faces, it has room for 81",
     ),
     "stl text cut": (
         "stl",
@@ -454,7 +461,7 @@ CLOUD_FAULTS: dict[str, tuple[str, Callable[[], bytes | str], str]] = {
     "txt narrow": ("xyz", lambda: "1 2\n4 5\n", "holds an array (2, 2) where (N, 3)"),
     "txt none": ("txt", lambda: "\n\n", "holds no points"),
     "txt nan": ("txt", lambda: "nan 0 0\n1 1 1\n", "point 0 is not finite (1 of 2 are not)"),
-    "txt binary": ("txt", lambda: b"\0\1\2\xff\n", "'"),
+    "txt binary": ("txt", lambda: b"\0\1\x1b[2J\xff\n", "'\\x00\\x01\\x1b[2J\\xff' stands where a"),
     "ply cut": ("ply", lambda: ply(False)[:-1], "truncated: its header promises 50 vertices"),
     "ply lines": (
         "ply",

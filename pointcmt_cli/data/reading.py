@@ -95,8 +95,12 @@ def read_file(path: Path, colors: bool = False, up: Axis | None = None) -> Shape
 
 
 def _fault(path: Path, error: UnreadableError) -> DataError:
-    """One line, however long the nonsense that a damaged file is quoted with."""
-    return DataError(f"{path}: {textwrap.shorten(str(error), _LONGEST, placeholder=' ...')}")
+    """One line that can be printed, whatever nonsense a damaged file is quoted with."""
+    reason = textwrap.shorten(str(error), _LONGEST, placeholder=" ...")
+    shown = (
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in reason
+    )
+    return DataError(f"{path}: {''.join(shown)}")
 
 
 def _bytes(path: Path) -> bytes:

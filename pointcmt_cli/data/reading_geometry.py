@@ -36,8 +36,10 @@ def checked_faces(faces: NDArray[Any], vertices: int) -> NDArray[np.int64]:
     )  # what is no integer, or not finite, differs from what it becomes
     wrong = (indices != faces) | (indices < 0) | (indices >= vertices)
     if wrong.any():
+        first = float(faces[wrong][0])
+        shown = f"{first:.0f}" if first.is_integer() and abs(first) < 1e15 else f"{first:g}"
         raise UnreadableError(
-            f"a face refers to vertex {faces[wrong][0]:g}, but they are numbered 0 to {vertices - 1}"
+            f"a face refers to vertex {shown}, but they are numbered 0 to {vertices - 1}"
         )
     return indices
 

@@ -31,7 +31,8 @@ def read_stl(data: bytes) -> Geometry:
     else:
         found = max(0, (len(data) - _HEADER) // _RECORD.itemsize)
         raise UnreadableError(
-            f"truncated: its header promises {faces} faces, it has room for {found}"
+            f"{'truncated' if found < faces else 'damaged'}: "
+            f"its header promises {faces} faces, it has room for {found}"
         )
     return Geometry(corners, np.arange(len(corners)).reshape(-1, 3))
 
