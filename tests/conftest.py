@@ -12,6 +12,14 @@ SHARED = ROOT.parent / "shared" / "data"
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 
 
+def pytest_configure() -> None:
+    """Without a GPU, Triton's kernels run in Python; it must know before it is imported."""
+    import torch  # after the number of threads is set
+
+    if not torch.cuda.is_available():
+        os.environ["TRITON_INTERPRET"] = "1"
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of academic data sets; the test is skipped where there is none."""

@@ -1,7 +1,10 @@
-"""Point operations on the CPU: numba kernels for one cloud; they release the interpreter's lock.
+"""Point operations on the CPU: numba kernels that release the interpreter's lock.
 
-In: contiguous arrays, points (N, 3), index arrays int64. Same arithmetic, in the same order, as the plain-torch
-functions in `points`, hence the same indices bit for bit: `fastmath` is limited to flags that change no rounding.
+In: contiguous arrays, clouds (N, 3), index arrays int64. Same arithmetic, in the same order, as the plain-torch forms
+in `points_plain`, hence the same indices bit for bit: `fastmath` is limited to flags that change no rounding.
+
+What makes them fast is that each long loop is one that LLVM vectorises. It does not vectorise a maximum of floats, so
+the farthest distance is found by its bits: floats that are not negative are ordered as the integers of the same bits.
 """
 
 from collections.abc import Callable
@@ -13,7 +16,11 @@ from numpy.typing import NDArray
 from pointcmt_cli.ops import compiling
 
 _SAFE = {"nnan", "nsz"}  # lets min and max vectorise; no contraction, no reordering
+_LANES = 64
+"""Elements of a loop's step, once LLVM has vectorised and unrolled it."""
 _F = TypeVar("_F", bound=Callable[..., Any])
+Floats = NDArray[Any]
+Indices = NDArray[np.int64]
 
 
 def compiled(function: _F) -> _F:
@@ -22,93 +29,172 @@ def compiled(function: _F) -> _F:
 
 
 @compiled
-def farthest_points(points: NDArray[Any], chosen: NDArray[np.int64]) -> None:
-    """Fill `chosen` (M,): each next point is the one farthest from those before; the first is 0."""
-    count = len(points)
-    x = points[:, 0].copy()
-    y = points[:, 1].copy()
-    z = points[:, 2].copy()
-    nearest = np.full(count, points.dtype.type(np.inf))
-    last = 0
-    for step in range(len(chosen)):
-        chosen[step] = last
-        px, py, pz = x[last], y[last], z[last]
-        best = points.dtype.type(0)
-        for j in range(count):
-            dx = x[j] - px
-            dy = y[j] - py
-            dz = z[j] - pz
-            distance = min(nearest[j], dx * dx + dy * dy + dz * dz)
-            nearest[j] = distance
-            best = max(best, distance)
+def farthest_points(points: Floats, chosen: Indices, work: Floats, bits: NDArray[Any]) -> None:
+    """Fill `chosen` (B, M) of clouds (B, N, 3): each next point is the one farthest from those before; the first is 0.
+
+    `work` (4, P >= N) is scratch, `bits` its last row seen as integers of the same width.
+    """
+    number = points.shape[1]
+    x, y, z, nearest = work[0], work[1], work[2], work[3]
+    for b in range(len(points)):
+        for axis in range(3):
+            work[axis, :number] = points[b, :, axis]
+            work[axis, number:] = 0
+        nearest[:number] = np.inf
+        nearest[number:] = -1
         last = 0
-        for j in range(count):
-            if nearest[j] == best:
-                last = j
-                break
+        for step in range(chosen.shape[1]):
+            chosen[b, step] = last
+            px, py, pz = x[last], y[last], z[last]
+            for j in range(len(x)):
+                dx = x[j] - px
+                dy = y[j] - py
+                dz = z[j] - pz
+                nearest[j] = min(dx * dx + dy * dy + dz * dz, nearest[j])
+            farthest = bits[0]
+            for j in range(len(bits)):
+                farthest = max(farthest, bits[j])
+            last = _first(bits, farthest)
+
+
+@compiled
+def _first(values: NDArray[Any], wanted: Any) -> Any:
+    """The lowest place of `wanted`; no early end, which would cost more than it saves."""
+    nowhere = np.int32(len(values))
+    place = nowhere
+    for j in range(len(values)):
+        place = min(place, np.int32(j) if values[j] == wanted else nowhere)
+    return place
 
 
 @compiled
 def ball_query(
-    points: NDArray[Any],
-    centres: NDArray[Any],
-    squares: NDArray[Any],
-    counts: NDArray[np.int64],
-    starts: NDArray[np.int64],
-    found: NDArray[np.int64],
+    points: Floats,
+    centres: Floats,
+    squares: Floats,
+    found: tuple[Indices, ...],
 ) -> None:
-    """Fill `found` (M, sum of counts): radius r owns the columns from starts[r] on; squares are r * r."""
-    number, radii = len(points), len(squares)
+    """Fill one table (M, k) per radius for centres (M, 3); `squares` are radius * radius.
+
+    Only points within the widest radius are looked at twice.
+    """
+    number = len(points)
     widest = squares.max()
     x = points[:, 0].copy()
     y = points[:, 1].copy()
     z = points[:, 2].copy()
     square = np.empty(number, points.dtype)
-    hits = np.zeros(radii, np.int64)
+    near = np.empty(number + 1, np.int32)
     for i in range(len(centres)):
-        cx, cy, cz = centres[i, 0], centres[i, 1], centres[i, 2]
-        for j in range(number):
-            dx = x[j] - cx
-            dy = y[j] - cy
-            dz = z[j] - cz
-            square[j] = dx * dx + dy * dy + dz * dz
-        hits[:] = 0
-        unfilled = radii
-        for j in range(number):
-            if square[j] < widest:
-                for r in range(radii):
-                    if square[j] < squares[r] and hits[r] < counts[r]:
-                        found[i, starts[r] + hits[r]] = j
-                        hits[r] += 1
-                        if hits[r] == counts[r]:
-                            unfilled -= 1
-                if unfilled == 0:
+        _square_distances(x, y, z, centres[i], square)
+        held = 0
+        for j in range(number):  # no branch: half of them would be guessed wrong
+            near[held] = j
+            held += square[j] < widest
+        for r in range(len(squares)):
+            group = found[r][i]
+            hits = 0
+            for c in range(held):
+                if hits == len(group):
                     break
-        for r in range(radii):
-            if hits[r] == 0:
-                found[i, starts[r]] = np.argmin(square)
-                hits[r] = 1
-            for column in range(starts[r] + hits[r], starts[r] + counts[r]):
-                found[i, column] = found[i, starts[r]]
+                if square[near[c]] < squares[r]:
+                    group[hits] = near[c]
+                    hits += 1
+            if hits == 0:
+                group[0] = np.argmin(square)
+                hits = 1
+            group[hits:] = group[0]
 
 
 @compiled
-def smallest(squares: NDArray[Any], index: NDArray[np.int64]) -> None:
+def k_nearest(points: Floats, queries: Floats, index: Indices) -> None:
+    """Fill `index` (M, k <= N) with the points nearest to each query (M, 3), nearest first, ties lowest index first."""
+    x = points[:, 0].copy()
+    y = points[:, 1].copy()
+    z = points[:, 2].copy()
+    square = np.empty(len(points), points.dtype)
+    best, lanes, near = _scratch(square, index.shape[1])
+    for i in range(len(queries)):
+        _square_distances(x, y, z, queries[i], square)
+        _select(square, index[i], best, lanes, near)
+
+
+@compiled
+def smallest(squares: Floats, index: Indices) -> None:
     """Fill `index` (R, k) with the columns of the k smallest of each row of `squares` (R, N), ties lowest first."""
-    rows, number = squares.shape
-    count = index.shape[1]
-    best = np.empty(count, squares.dtype)
-    for row in range(rows):
+    best, lanes, near = _scratch(squares[0], index.shape[1])
+    for i in range(len(squares)):
+        _select(squares[i], index[i], best, lanes, near)
+
+
+@compiled
+def _square_distances(x: Floats, y: Floats, z: Floats, centre: Floats, square: Floats) -> None:
+    cx, cy, cz = centre[0], centre[1], centre[2]
+    for j in range(len(x)):
+        dx = x[j] - cx
+        dy = y[j] - cy
+        dz = z[j] - cz
+        square[j] = dx * dx + dy * dy + dz * dz
+
+
+@compiled
+def _scratch(row: Floats, count: int) -> tuple[Floats, Floats, Indices]:
+    lanes = (2 * count + _LANES - 1) // _LANES * _LANES
+    return (
+        np.empty(count, row.dtype),
+        np.empty(lanes, row.dtype),
+        np.empty(len(row) + 1, np.int64),
+    )
+
+
+@compiled
+def _select(row: Floats, index: Indices, best: Floats, lanes: Floats, near: Indices) -> None:
+    """The k smallest of one row. In a long row, only what is not above the k-th smallest of 2k or more minima of its
+    parts, which at least k elements are not, is sorted.
+    """
+    width, count = len(lanes), len(index)
+    whole = len(row) // width * width
+    held = len(row)
+    if whole >= 4 * width:
+        lanes[:] = row[:width]
+        for start in range(width, whole, width):
+            part = row[start : start + width]
+            for lane in range(width):
+                lanes[lane] = min(part[lane], lanes[lane])
+        near[:width] = np.arange(width)
+        _insert(lanes, near[:width], index, best)
+        limit = best[count - 1]
         held = 0
-        for j in range(number):
-            value = squares[row, j]
-            if held == count and value >= best[count - 1]:
-                continue
-            held = min(held + 1, count)
-            place = held - 1
-            while place > 0 and best[place - 1] > value:
-                best[place] = best[place - 1]
-                index[row, place] = index[row, place - 1]
-                place -= 1
-            best[place] = value
-            index[row, place] = j
+        for j in range(len(row)):
+            near[held] = j
+            held += row[j] <= limit
+    else:
+        near[:held] = np.arange(held)
+    _insert(row, near[:held], index, best)
+
+
+@compiled
+def _insert(row: Floats, candidates: Indices, index: Indices, best: Floats) -> None:
+    """The k smallest of row[candidates] by insertion: `best` (k,) holds their values, `index` (k,) their places."""
+    held, count = 0, len(index)
+    for j in candidates:
+        value = row[j]
+        if held == count and value >= best[count - 1]:
+            continue
+        held = min(held + 1, count)
+        place = held - 1
+        while place > 0 and best[place - 1] > value:
+            best[place] = best[place - 1]
+            index[place] = index[place - 1]
+            place -= 1
+        best[place] = value
+        index[place] = j
+
+
+@compiled
+def add_rows(gradient: Floats, index: Indices, total: Floats) -> None:
+    """Add the rows of `gradient` (R, C) to the rows of `total` (N, C) at `index` (R,), in order."""
+    for r in range(len(index)):
+        row, into = gradient[r], total[index[r]]
+        for c in range(len(row)):
+            into[c] += row[c]

@@ -6,7 +6,7 @@ would spin at every barrier, which on a busy machine costs hundreds of times the
 
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
 
 import torch
@@ -18,15 +18,25 @@ def share(work: Callable[[int], None], pieces: int) -> None:
     Where results are sums, let each piece have its own and add them in order: the number of threads must not matter.
     """
     threads = min(torch.get_num_threads(), pieces)
+    left = iter(range(pieces))  # every thread takes the next piece: `next` of it is atomic
+
+    def run() -> None:
+        for piece in left:
+            work(piece)
+
     with torch.no_grad():
         if threads <= 1:
-            for piece in range(pieces):
-                work(piece)
+            run()
             return
         before = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
-            list(_pool(threads, os.getpid()).map(torch.no_grad()(work), range(pieces)))
+            jobs = [
+                _pool(threads, os.getpid()).submit(torch.no_grad()(run)) for _ in range(threads)
+            ]
+            wait(jobs)
+            for job in jobs:
+                job.result()
         finally:
             torch.set_num_threads(before)
 
