@@ -84,7 +84,7 @@ def _chosen_platform() -> Platform:
     chosen = os.environ.get("PYOPENGL_PLATFORM", "egl")
     if chosen not in ("egl", "osmesa"):
         raise PointCMTError(
-            f"pyrender: PYOPENGL_PLATFORM is '{chosen}', which needs a display; set it to egl or osmesa"
+            f"pyrender: PYOPENGL_PLATFORM is '{chosen}', which needs a display; set PYOPENGL_PLATFORM to egl or osmesa"
         )
     return "osmesa" if chosen == "osmesa" else "egl"
 

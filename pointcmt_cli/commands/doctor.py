@@ -180,8 +180,8 @@ def advised(findings: Iterable[Finding]) -> list[Finding]:
     """The findings with what one check alone cannot know: a renderer that draws, a GPU that none draws on."""
     found = list(findings)
     renderers = [each for each in found if each.name.startswith("renderer ")]
-    able = [each.name.split()[1] for each in renderers if each.works]
-    instead = f"use --renderer {able[0]}" if able else ""
+    able = dict.fromkeys(f"--renderer {each.name.split()[1]}" for each in renderers if each.works)
+    instead = f"use {' or '.join(able)}" if able else ""
     gpus = graphics_devices()
     for index, each in enumerate(found):
         if each not in renderers:
