@@ -37,6 +37,8 @@ REFERENCES: list[tuple[str, dict[str, Any]]] = [
     ("dgcnn", {}),
     ("pointmlp", {"variant": "elite"}),
     ("pct", {}),
+    ("pointnext", {}),
+    ("pointnext", {"variant": "b"}),
 ]
 
 

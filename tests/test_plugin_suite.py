@@ -21,6 +21,7 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
     "pointnet": [{}, {"transforms": True}],
     "pointnet2": [{}, {"variant": "msg", "bias": False}],
     "pointmlp": [{"variant": "elite"}],
+    "pointnext": [{}, {"variant": "b", "width": 16}],
     "efficientnet-lite": [{"pretrained": False}],
     "timm": [{"pretrained": False}],
     "pointcmt": [{}, {"recipe": "reference"}],
