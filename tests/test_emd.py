@@ -1,5 +1,7 @@
 """Earth mover's distance: against scipy's exact assignment, closed forms, and the laws a distance keeps."""
 
+import importlib
+
 import pytest
 import torch
 from scipy.optimize import linear_sum_assignment
@@ -77,6 +79,23 @@ def test_the_number_of_threads_does_not_matter() -> None:
     torch.set_num_threads(before)
     assert found[0].equal(found[1])
     assert found[0].equal(found[2])
+
+
+@pytest.mark.parametrize("kind", ["1", "2", "13", "one place", "unequal lumps", "far apart"])
+def test_triton_finds_the_same_cost(kind: str) -> None:
+    pytest.importorskip("triton", reason="Triton is not installed: its kernel is not tested")
+    emd_triton = importlib.import_module("pointcmt_cli.ops.emd_triton")
+    x, y = {
+        "one place": lambda: (torch.ones(1, 6, 3), torch.ones(1, 6, 3)),
+        "unequal lumps": lambda: (lumps(20, 0)[:1], lumps(20, 1)[:1]),
+        "far apart": lambda: PAIRS["apart"](9),
+    }.get(kind, lambda: PAIRS["random"](int(kind)))()
+    device = "cuda" if torch.cuda.is_available() else "cpu"  # without a GPU it runs interpreted
+    partners = emd_triton.match(x.to(device), y.to(device)).cpu()
+    assert partners.sort(dim=1).values.equal(torch.arange(x.shape[1]).expand(len(x), -1))
+    matched = y.gather(1, partners[..., None].expand(-1, -1, 3)).double()
+    found = (x.double() - matched).norm(dim=-1).mean(dim=1)
+    torch.testing.assert_close(found, exact(x, y), rtol=1e-5, atol=1e-7)
 
 
 def test_under_compile_it_is_one_graph() -> None:
