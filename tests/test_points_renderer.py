@@ -4,13 +4,16 @@ import subprocess
 import sys
 from dataclasses import replace
 from itertools import product
+from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import trimesh
 from numpy.typing import NDArray
 from renderer_scenes import SQUARE, from_direction, mesh, shape, square
+from toy_meshes import config, run, write_meshes
 
 from pointcmt_cli.api import Cameras, PointCMTError, Shape
 from pointcmt_cli.data.rigs import DISTANCE, cameras
@@ -65,6 +68,15 @@ def test_a_mesh_is_drawn_by_its_points_else_by_its_vertices() -> None:
     assert (draw(drawn, rig) < 255).sum() == 4 * 16
     sampled = replace(drawn, points=np.zeros((1, 3), np.float32))
     assert (draw(sampled, rig) < 255).sum() == 16
+
+
+def test_render_hands_over_the_points_that_it_stores(tmp_path: Path) -> None:
+    meshes = write_meshes(tmp_path / "meshes", 1)
+    run(config(meshes, rig="orthogonal6", renderer="points", points=500))
+    with h5py.File(tmp_path / "views.h5") as file:
+        cloud, views = file["points"][0], file["views"][0]
+    rig = cameras("orthogonal6", views.shape[1])
+    np.testing.assert_array_equal(views, points()(shape(cloud), rig))
 
 
 def test_splats_over_the_border_are_cut() -> None:

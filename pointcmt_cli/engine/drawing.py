@@ -93,7 +93,7 @@ def draw(job: Job, item: Item, laps: Laps) -> Drawn:
 
 
 def _draw(job: Job, item: Item, laps: Laps) -> Drawn:
-    """Read, draw, sample and compress one shape into its shard, or into picture files."""
+    """Read, sample, draw and compress one shape into its shard, or into picture files."""
     job.shards.begin(item.name)
     renderer = _drawer(job, item)
     try:
@@ -103,7 +103,12 @@ def _draw(job: Job, item: Item, laps: Laps) -> Drawn:
         return Drawn(item, str(error))
     laps.end("read and parse")
     try:
-        images = renderer(shape, job.cameras)
+        points = np.ascontiguousarray(sampling.sample_points(shape, job.points), np.float32)
+    except PointCMTError as error:
+        return Drawn(item, str(error))
+    laps.end("sample points")
+    try:
+        images = renderer(replace(shape, points=points), job.cameras)
     except Exception as error:  # a stranger's code on one odd shape: the others still count
         return Drawn(item, _reason(job, item, error))
     _check(job, images)
@@ -113,11 +118,6 @@ def _draw(job: Job, item: Item, laps: Laps) -> Drawn:
         job.pictures.save(item, images, source_hash)
         laps.end("write")
         return Drawn(item)
-    try:
-        points = np.ascontiguousarray(sampling.sample_points(shape, job.points), np.float32)
-    except PointCMTError as error:
-        return Drawn(item, str(error))
-    laps.end("sample points")
     content = hashlib.sha256(points.data)
     content.update(images.data)
     laps.end("hash")
