@@ -1,5 +1,6 @@
 """The cache of compiled kernels is a help and never a hindrance: full disks, damaged files, no place at all."""
 
+import functools
 import os
 import resource
 import subprocess
@@ -7,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from toy_meshes import write_meshes
 
 KERNEL = """
 from pointcmt_cli.api import compiled
@@ -62,3 +64,28 @@ def test_a_cut_file_is_made_again(tmp_path: Path, kind: str, share: float) -> No
 def test_without_any_place_each_process_compiles(tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("in the way")
     assert run(tmp_path) == [4, 0]
+
+
+@pytest.mark.slow
+def test_the_renderers_draw_although_nothing_can_be_kept(tmp_path: Path) -> None:
+    """The whole command with an empty cache and room for its own files only."""
+    (tmp_path / "cache").mkdir()
+    meshes = write_meshes(tmp_path / "meshes", 1)
+    typed = ["render", str(meshes), "--rig", "orthogonal6", "--image-size", "32", "--points", "64"]
+    files = {}
+    for name, room in (("full", 40_000), ("free", resource.RLIM_INFINITY)):
+        limit = functools.partial(resource.setrlimit, resource.RLIMIT_FSIZE, (room, room))
+        work = tmp_path / name
+        process = subprocess.run(
+            [sys.executable, "-m", "pointcmt_cli", *typed, "--workers", "1", "--work", str(work)],
+            env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache" / name)},
+            capture_output=True,
+            text=True,
+            preexec_fn=limit,
+        )
+        assert process.returncode == 0, process.stderr
+        assert "left out" not in process.stdout
+        files[name] = (work / "views.h5").read_bytes()
+    assert files["full"] == files["free"]
+    kept = [len(list((tmp_path / "cache" / name).rglob("*.nbc"))) for name in files]
+    assert kept[0] < kept[1]

@@ -1,13 +1,9 @@
-"""numba's njit with a cache on disk where one can be written; in: a function, out: its compiled twin.
-
-numba keeps the machine code beside the module, or in the user's cache folder (or NUMBA_CACHE_DIR) where that is
-read-only. With no writable place at all it refuses the decorator itself; then each process compiles for itself.
-"""
+"""How the kernels of the renderers are compiled. In: a function; out: its compiled twin, cached where it can be."""
 
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar, cast
+from typing import ParamSpec, TypeVar
 
-from numba import njit
+from pointcmt_cli.api import compiled as compiled_and_kept
 
 Arguments = ParamSpec("Arguments")
 Value = TypeVar("Value")
@@ -18,8 +14,4 @@ def compiled(function: Callable[Arguments, Value]) -> Callable[Arguments, Value]
 
     Divisions are IEEE's, as numpy's: one by zero is infinite or nan, and is not tested for.
     """
-    try:
-        fast = njit(cache=True, nogil=True, error_model="numpy")(function)
-    except RuntimeError:  # "cannot cache function: no locator available"
-        fast = njit(nogil=True, error_model="numpy")(function)
-    return cast("Callable[Arguments, Value]", fast)
+    return compiled_and_kept(function, error_model="numpy")

@@ -7,7 +7,7 @@ With no place to write, on a full disk or with a damaged cache, each process com
 import contextlib
 import pickle
 from collections.abc import Callable, Set
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 from numba import njit
 from numba.core.caching import FunctionCache
@@ -17,9 +17,17 @@ _DAMAGED = (OSError, EOFError, pickle.UnpicklingError, ValueError, TypeError, At
 """What a cut or overwritten cache file raises."""
 
 
-def compiled(function: _Function, fastmath: Set[str] = frozenset()) -> _Function:
-    """Compile on first call; without `fastmath` (LLVM's flags) every machine computes the same bytes."""
-    fast = njit(nogil=True, fastmath=set(fastmath) or False)(function)
+def compiled(
+    function: _Function,
+    fastmath: Set[str] = frozenset(),
+    error_model: Literal["python", "numpy"] = "python",
+) -> _Function:
+    """Compile on first call; without `fastmath` (LLVM's flags) every machine computes the same bytes.
+
+    With `error_model` "numpy" a division by zero is infinite or nan and not an error, so that loops can be vectorised.
+    """
+    settings = {"fastmath": set(fastmath) or False, "error_model": error_model}
+    fast = njit(nogil=True, **settings)(function)
     with contextlib.suppress(RuntimeError):  # "cannot cache function: no locator available"
         fast._cache = _Cache(function)  # what njit's cache=True does
     return cast("_Function", fast)
