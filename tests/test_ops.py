@@ -1,6 +1,7 @@
 """Point operations: every form against naive twins and each other, index for index; what torch makes of them."""
 
 import importlib
+import sys
 from collections.abc import Callable
 from types import SimpleNamespace
 
@@ -256,6 +257,23 @@ def test_more_points_than_a_block_holds(form: SimpleNamespace, number: int) -> N
     assert torch.equal(ball, points_plain.ball_query(points, centres, (0.15,), (7,))[0])
     expected = points_plain.k_nearest(points, centres, 4)
     assert torch.equal(form.k_nearest(points, centres, 4), expected)
+
+
+def test_cuda_has_plain_torch_where_triton_is_absent_or_does_not_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    choose = library._on_cuda.__wrapped__
+    name = "pointcmt_cli.ops.points_triton"
+    monkeypatch.delattr("pointcmt_cli.ops.points_triton", raising=False)
+    monkeypatch.setitem(sys.modules, name, None)
+    assert choose() is points_plain
+
+    def probe() -> None:
+        raise RuntimeError("Failed to find C compiler")
+
+    monkeypatch.setitem(sys.modules, name, SimpleNamespace(probe=probe))
+    with pytest.warns(UserWarning, match=r"Triton does not work here, .*: Failed to find C"):
+        assert choose() is points_plain
 
 
 def test_halves_are_compared_as_the_floats_they_are() -> None:

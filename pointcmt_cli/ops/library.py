@@ -30,7 +30,7 @@ def _on_cuda() -> ModuleType:
     try:
         from pointcmt_cli.ops import points_triton
 
-        points_triton.farthest_points(torch.zeros(1, 1, 3, device="cuda"), 1)
+        points_triton.probe()
     except ImportError:
         return points_plain
     except (RuntimeError, OSError, subprocess.SubprocessError) as error:
