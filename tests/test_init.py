@@ -39,6 +39,7 @@ REFERENCES: list[tuple[str, dict[str, Any]]] = [
     ("pct", {}),
     ("pointnext", {}),
     ("pointnext", {"variant": "b"}),
+    ("rscnn", {}),
 ]
 
 
