@@ -63,16 +63,18 @@ def scene(shape: Shape, cameras: Cameras, look: Look) -> Scene:
     colored = look.color and shape.vertex_colors is not None
     whole = colored or shape.faces is None or shape.points is None
     cloud = np.ascontiguousarray(shape.vertices if whole else shape.points, np.float32)
-    poses, depths = cameras.poses, -cameras.world_to_camera[:, 2]
+    poses, matrices = cameras.poses, cameras.matrices
+    if cameras.orthographic:
+        matrices[:, 2] = -cameras.world_to_camera[:, 2]
     toward = poses[:, :3, 2] if cameras.orthographic else poses[:, :3, 3]
     last = np.full((cameras.views, 1), 0.0 if cameras.orthographic else 1.0)
     return Scene(
         cloud=cloud,
         normals=estimated_normals(cloud, look.neighbours) if look.shading == "lambert" else None,
         colors=_shares(shape.vertex_colors) if colored else None,
-        matrices=np.concatenate([cameras.matrices[:, :2], depths[:, None]], axis=1),
+        matrices=matrices,
         parallel=cameras.orthographic,
-        nearest=depths[:, 3] - 1.0,
+        nearest=matrices[:, 2, 3] - 1.0,
         sights=np.concatenate([toward, last], axis=1),
         lights=poses[:, :3, :3] @ look.light,
     )
