@@ -14,9 +14,7 @@ from pointcmt_cli.data.reading_text import UnreadableError, check_promise, line_
 
 _HEADER = 84
 _RECORD = np.dtype([("normal", "<f4", (3,)), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
-_VERTEX = re.compile(rb"\bvertex[ \t]+([^\r\n]*)", re.IGNORECASE)
-_FACET = re.compile(rb"\bendfacet\b", re.IGNORECASE)
-_END = re.compile(rb"\bendsolid\b", re.IGNORECASE)
+_VERTEX = re.compile(rb"vertex[ \t]+([^\r\n]*)")
 
 
 def read_stl(data: bytes) -> Geometry:
@@ -39,10 +37,11 @@ def read_stl(data: bytes) -> Geometry:
 
 def _text(data: bytes) -> NDArray[np.float64]:
     """Corners (3F, 3) of the facets of all solids."""
-    if not _END.search(data):
+    data = data.lower()
+    if b"endsolid" not in data:
         raise UnreadableError("truncated: it has no endsolid")
     lines = b"\n".join(_VERTEX.findall(data))
-    facets = len(_FACET.findall(data))
+    facets = data.count(b"endfacet")
     values, starts = numbers(lines), line_starts(lines)
     if len(starts) - 1 != 3 * facets or (np.diff(starts) != 3).any():
         raise UnreadableError(
