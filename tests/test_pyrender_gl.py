@@ -224,10 +224,11 @@ for color in (False, True):
             apart = np.abs(one(shape, rig).astype(int) - two(shape, rig))
             assert apart.mean() < 4, (color, rig.orthographic)  # 4 samples smooth edges on EGL
 assert (draw(replace(open_box, faces=open_box.faces[:0]), rig) == 255).all()
-try:
-    draw(Shape("a/b", shapes[0].vertices), rig)
-except PointCMTError as error:
-    print(error)
+for drawn, seen in ((Shape("a/b", shapes[0].vertices), rig), (shapes[0], replace(rig, size=10**6))):
+    try:
+        draw(drawn, seen)
+    except PointCMTError as error:
+        print(error)
 """
 
 
@@ -236,7 +237,9 @@ def test_sizes_samples_pyrenders_own_shader_and_clouds(platform: str) -> None:
     skip_without(platform)
     done = run(SCENES + ODD, platform)
     assert done.returncode == 0, done.stderr
-    assert "the pyrender renderer draws meshes and this is a cloud" in done.stdout
+    cloud, large = done.stdout.splitlines()
+    assert "the pyrender renderer draws meshes and this is a cloud" in cloud
+    assert "pyrender: an image of 1000000 pixels is too large for this device; at most" in large
 
 
 MEMORY = """

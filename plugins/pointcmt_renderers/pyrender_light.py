@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pointcmt_cli.api import Cameras, Shape
+from pointcmt_cli.api import Cameras, PointCMTError, Shape
 from pointcmt_renderers.kernels import face_planes
 from pointcmt_renderers.raster_smooth import corner_normals
 
@@ -157,6 +157,11 @@ class Light:
     def _frame(self, size: int) -> None:
         """Bind framebuffers of that size; the old ones are freed when it changes."""
         gl = self.gl
+        largest = int(gl.glGetIntegerv(gl.GL_MAX_RENDERBUFFER_SIZE))
+        if size > largest:
+            raise PointCMTError(
+                f"pyrender: an image of {size} pixels is too large for this device; at most {largest}"
+            )
         if size != self.size:
             gl.glDeleteFramebuffers(len(self.frames), self.frames)
             gl.glDeleteRenderbuffers(len(self.buffers), self.buffers)
