@@ -31,6 +31,8 @@ from pointcmt_cli.data.sampling import sample_points
 HERE = Path(__file__).resolve().parent
 RADII, COUNTS = (0.1, 0.2, 0.4), (16, 32, 128)
 Contestants = dict[str, Callable[[], Any]]
+PAUSE = 0.05
+"""Seconds before a turn, for OpenMP's threads go on spinning after the one before."""
 OURS, PORT = "pointcmt", "yanx27"
 
 
@@ -129,6 +131,7 @@ def measure(contestants: Contestants, rounds: int) -> dict[str, Any]:
     busy: dict[str, list[float]] = {name: [] for name in contestants}
     for turn in range(rounds + 1):
         for name, call in contestants.items():
+            time.sleep(PAUSE)
             began, cpu = time.perf_counter(), time.process_time()
             call()
             if turn:  # the first compiles and warms up

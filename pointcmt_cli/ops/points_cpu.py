@@ -64,7 +64,7 @@ def k_nearest(points: Tensor, queries: Tensor, count: int) -> Tensor:
     index = torch.empty(batch, asked, held, dtype=torch.int64)
     out, runs = index.numpy(), cuts(asked, -(-asked // _RUN))
     exact = channels <= 3
-    if exact:  # an axis of zeros adds nothing, exactly
+    if channels < 3:  # an axis of zeros adds nothing, exactly
         points, queries = (torch.nn.functional.pad(x, (0, 3 - channels)) for x in (points, queries))
     clouds, middle = points.contiguous().numpy(), queries.contiguous().numpy()
 
