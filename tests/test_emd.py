@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pointcmt_cli.api import earth_movers_distance
 from pointcmt_cli.errors import PointCMTError
-from pointcmt_cli.ops.emd import match
+from pointcmt_cli.ops.emd import match, scaled
 
 
 def exact(x: Tensor, y: Tensor) -> Tensor:
@@ -38,9 +38,17 @@ PAIRS = {
     "tiny": lambda n: (1e-15 * ball(n, 0), 1e-15 * ball(n, 1)),
     "huge": lambda n: (1e15 * ball(n, 0), 1e15 * ball(n, 1)),
     "flat": lambda n: (ball(n, 0) * FLAT, box(n, 1) * FLAT),
+    "outliers": lambda n: (outliers(n, 0), outliers(n, 1)),
     "lumps": lambda n: (lumps(n, 0), lumps(n, 1)),
 }
 FLAT = torch.tensor([1.0, 1e-3, 0.0])
+
+
+def outliers(number: int, seed: int) -> Tensor:
+    """One point very far off, at the same place in every cloud."""
+    cloud = ball(number, seed)
+    cloud[:, 0] = torch.tensor([1e4, 0, 0])
+    return cloud
 
 
 def lumps(number: int, seed: int) -> Tensor:
@@ -91,7 +99,7 @@ def test_triton_finds_the_same_cost(kind: str) -> None:
         "far apart": lambda: PAIRS["apart"](9),
     }.get(kind, lambda: PAIRS["random"](int(kind)))()
     device = "cuda" if torch.cuda.is_available() else "cpu"  # without a GPU it runs interpreted
-    partners = emd_triton.match(x.to(device), y.to(device)).cpu()
+    partners = emd_triton.match(*scaled(x.to(device), y.to(device))).cpu()
     assert partners.sort(dim=1).values.equal(torch.arange(x.shape[1]).expand(len(x), -1))
     matched = y.gather(1, partners[..., None].expand(-1, -1, 3)).double()
     found = (x.double() - matched).norm(dim=-1).mean(dim=1)

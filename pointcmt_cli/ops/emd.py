@@ -45,26 +45,34 @@ def earth_movers_distance(x: Tensor, y: Tensor) -> Tensor:
 @torch.library.custom_op("pointcmt::match", mutates_args=())
 def match(x: Tensor, y: Tensor) -> Tensor:
     """Partner in y (B, N) of each point of x (B, N, 3), the cheapest bijection; one node under `torch.compile`."""
+    finite = torch.isfinite(x).all() & torch.isfinite(y).all()
     exact = torch.float64 in (x.dtype, y.dtype)
     if x.is_cuda and not exact:
         on_cuda = _on_cuda()
         if on_cuda is not None and x.shape[1] <= on_cuda.MOST:
-            finite = torch.isfinite(x).all() & torch.isfinite(y).all()
             torch._assert_async(finite, NOT_FINITE)  # on the device: the host need not wait
-            return torch.as_tensor(on_cuda.match(x, y))
-    kind = torch.float64 if exact else torch.float32
-    clouds, others = (each.detach().to("cpu", kind).contiguous().numpy() for each in (x, y))
-    if not (np.isfinite(clouds).all() and np.isfinite(others).all()):
+            return torch.as_tensor(on_cuda.match(*scaled(x, y)))
+    if not bool(finite):
         raise PointCMTError(NOT_FINITE)
+    pair = (x.double(), y.double()) if exact else scaled(x, y)
+    clouds, others = (each.cpu().contiguous().numpy() for each in pair)
     partners = torch.empty(x.shape[:2], dtype=torch.int64)
     out, work = partners.numpy(), _exact if exact else emd_numba.assign
-    share(lambda pair: work(clouds[pair], others[pair], out[pair]), len(clouds))
+    share(lambda b: work(clouds[b], others[b], out[b]), len(clouds))
     return partners.to(x.device)
 
 
 @match.register_fake
 def _(x: Tensor, y: Tensor) -> Tensor:
     return x.new_empty(x.shape[:2], dtype=torch.int64)
+
+
+def scaled(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Both as float32 with the longest side of each pair's box 0.5 to 1; by a power of two, so that none is rounded."""
+    both = torch.cat([x, y], dim=1).double()
+    side = (both.amax(1, keepdim=True) - both.amin(1, keepdim=True)).amax(2, keepdim=True)
+    scale = torch.exp2(-torch.where(side > 0, side, 1).log2().ceil())  # (B, 1, 1)
+    return (x * scale).float(), (y * scale).float()
 
 
 def _exact(x: NDArray[np.float64], y: NDArray[np.float64], partners: NDArray[np.int64]) -> None:

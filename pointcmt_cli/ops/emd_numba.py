@@ -1,6 +1,6 @@
 """The assignment behind the earth mover's distance on the CPU: the cheapest one-to-one match of one pair of clouds.
 
-In: clouds (N, 3), finite, float32. Out: for each point of the first the index of its partner in the second.
+In: clouds (N, 3), finite, float32, the longest side of their box about 1. Out: the index of each point's partner.
 An auction with falling epsilon (Bertsekas, "Auction algorithms") leaves prices close to the best ones; from them, each
 point without a partner takes the shortest augmenting path (Jonker & Volgenant, "A shortest augmenting path algorithm
 for dense and sparse linear assignment problems"). The match is the optimal one but for rounding, in O(N) memory.
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pointcmt_cli.ops.points_numba import compiled
 
 STEPS = np.array([0.05 * 0.25**i for i in range(4)], np.float32)
-"""Epsilons of the auction, as shares of the longest side of the pair's box. They change the time, not the match."""
+"""Epsilons of the auction. They change the time, not the match."""
 
 _Floats = NDArray[np.float32]
 _Indices = NDArray[np.int64]
@@ -32,31 +32,16 @@ def assign(first: _Floats, second: _Floats, partners: _Indices) -> None:
     if number == 1:
         partners[0] = 0
         return
-    bidders, objects = scaled(first, second)
+    prices = np.zeros(number, np.float32)
+    objects = (second[:, 0].copy(), second[:, 1].copy(), second[:, 2].copy(), prices)
     values = np.empty(number, np.float32)
     row = (values, values.view(np.int32), np.arange(number).astype(np.int32))
     owner = np.empty(number, np.int64)
     for step in STEPS:
-        auction(bidders, objects, row, step, owner)
+        auction(first, objects, row, step, owner)
     best = np.empty(number, np.float32)
-    alone = settle(bidders, objects, row, owner, best, partners)
-    augment(bidders, objects, row, owner, best, partners, alone)
-
-
-@compiled
-def scaled(first: _Floats, second: _Floats) -> Any:
-    """Both clouds with the corner of their box at 0 and its longest side 1; the second as columns, all prices 0."""
-    corner = np.empty(3)
-    side = 0.0
-    for axis in range(3):
-        corner[axis] = min(first[:, axis].min(), second[:, axis].min())
-        side = max(side, max(first[:, axis].max(), second[:, axis].max()) - corner[axis])
-    if side == 0:
-        side = 1.0
-    bidders = ((first - corner) / side).astype(np.float32)
-    points = ((second - corner) / side).astype(np.float32)
-    prices = np.zeros(len(second), np.float32)
-    return bidders, (points[:, 0].copy(), points[:, 1].copy(), points[:, 2].copy(), prices)
+    alone = settle(first, objects, row, owner, best, partners)
+    augment(first, objects, row, owner, best, partners, alone)
 
 
 @compiled

@@ -1,8 +1,8 @@
 """The assignment behind the earth mover's distance on CUDA: Triton, one program per pair, no word from the host.
 
-In: clouds (B, N, 3), finite, float32, N at most MOST. Out: partners (B, N). The method is that of `emd_numba`, with
-WIDE bidders at a time in the auction and more epsilons, since shortest paths are one long chain of small steps. Prices,
-owners and the waiting line of a pair lie in a scratch row that stays in its processor's cache.
+In: clouds (B, N, 3), finite, float32, box about 1, N at most MOST. Out: partners (B, N). The method is that of
+`emd_numba`, with several bidders at a time in the auction and more epsilons, since shortest paths are one long chain of
+small steps. Prices, owners and waiting line of a pair lie in a scratch row that stays in its processor's cache.
 """
 
 from typing import Any
@@ -23,23 +23,20 @@ def match(x: Tensor, y: Tensor) -> Tensor:
     batch, number, _ = x.shape
     if number == 1 or not batch:
         return torch.zeros(batch, number, dtype=torch.int64, device=x.device)
-    both = torch.cat([x, y], dim=1).double()
-    low = both.amin(dim=1, keepdim=True)
-    side = (both.amax(dim=1, keepdim=True) - low).amax(dim=2, keepdim=True)
-    scaled = ((both - low) / torch.where(side > 0, side, 1)).float().mT.contiguous()  # (B, 3, 2 N)
+    clouds = torch.cat([x, y], dim=1).mT.contiguous()  # (B, 3, 2 N)
     partners = torch.empty(batch, number, dtype=torch.int64, device=x.device)
     prices = torch.zeros(batch, number, dtype=torch.float32, device=x.device)
     scratch = torch.empty(batch, 4, number, dtype=torch.int32, device=x.device)
     block = triton.next_power_of_2(number)
     wide = max(1, min(16, MOST // block))
     options: dict[str, Any] = {"num_warps": max(1, wide * block // 1024), "enable_fp_fusion": False}
-    _match[(batch,)](scaled, partners, prices, scratch, number, STEPS, block, wide, **options)
+    _match[(batch,)](clouds, partners, prices, scratch, number, STEPS, block, wide, **options)
     return partners
 
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _match(  # type: ignore[no-untyped-def]
-    scaled,
+    clouds,
     partners,
     prices,
     scratch,
@@ -49,7 +46,7 @@ def _match(  # type: ignore[no-untyped-def]
     WIDE: tl.constexpr,  # noqa: N803
 ):
     pair = tl.program_id(0).to(tl.int64)
-    bidders = scaled + pair * 6 * number
+    bidders = clouds + pair * 6 * number
     partners += pair * number
     prices += pair * number
     owner = scratch + pair * 4 * number
