@@ -231,6 +231,7 @@ def test_the_command_shows_size_difference_and_latency(
         pytest.param("pointnext", {}, "onnx", marks=pytest.mark.slow),
         pytest.param("pointnext", {"variant": "b"}, "pt2", marks=pytest.mark.slow),
         pytest.param("rscnn", {}, "onnx", marks=pytest.mark.slow),
+        pytest.param("curvenet", {}, "onnx", marks=pytest.mark.slow),
     ],
 )
 def test_first_party_backbones_can_be_exported(

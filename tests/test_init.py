@@ -40,6 +40,7 @@ REFERENCES: list[tuple[str, dict[str, Any]]] = [
     ("pointnext", {}),
     ("pointnext", {"variant": "b"}),
     ("rscnn", {}),
+    ("curvenet", {}),
 ]
 
 

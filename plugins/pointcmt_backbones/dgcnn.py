@@ -2,7 +2,7 @@
 
 Four edge convolutions, each on the k nearest neighbours in the space of its own input: one layer on (x_j - x_i, x_i)
 and the maximum over j. All four outputs together go through one more layer, then the maximum and the mean over the
-points. The paper's section 4.1 without the spatial transform, as in the authors' PyTorch code (WangYueFt/dgcnn). The
+points. The paper's classifier without the spatial transform, as in the authors' PyTorch code (WangYueFt/dgcnn). The
 core's neck and head replace the paper's head (512, 256, K).
 
 An edge convolution is linear in x_j and x_i, and LeakyReLU is monotone: the layer acts on points before they are

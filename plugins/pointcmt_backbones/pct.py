@@ -2,8 +2,9 @@
 
 Two layers per point; two neighbour embeddings, which pick 512 and then 256 centres by farthest points and describe the
 32 nearest of each by (x_j - x_i, x_i), two layers and the maximum; four layers of offset attention among the 256, all
-joined; the maximum over them. The paper's "PCT" of section 3.4, with the numbers of Strawberry-Eat-Mango/PCT_Pytorch
-(the authors' code is Jittor). The core's neck and head replace the paper's head (512, 256, K).
+joined; the maximum over them. The paper's "PCT" (not its naive or simple one), with the numbers of
+Strawberry-Eat-Mango/PCT_Pytorch (the authors' code is Jittor). The core's neck and head replace the paper's head (512,
+256, K).
 """
 
 import torch
@@ -45,7 +46,7 @@ class NeighbourEmbedding(nn.Module):
 
 
 class OffsetAttention(nn.Module):
-    """Rows (B, M, C) -> the same: section 3.2, queries and keys by one matrix."""
+    """Rows (B, M, C) -> the same; queries and keys by one matrix."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

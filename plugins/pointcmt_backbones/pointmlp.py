@@ -2,8 +2,8 @@
 
 Four stages; each picks half as many centres by farthest points, sees their 24 nearest neighbours through the geometric
 affine module (differences to the centre, divided by their standard deviation over the cloud, then scaled and shifted
-per channel), and applies residual MLPs before and after the maximum over the neighbours. Numbers: the paper's section
-3.4 and ma-xu/pointMLP-pytorch. The core's neck and head replace the paper's head (512, 256, K).
+per channel), and applies residual MLPs before and after the maximum over the neighbours. Numbers: those of
+ma-xu/pointMLP-pytorch. The core's neck and head replace the paper's head (512, 256, K).
 """
 
 from dataclasses import dataclass

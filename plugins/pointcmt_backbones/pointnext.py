@@ -3,9 +3,9 @@
 A stem of width C; four stages, each of which halves the points by farthest points, doubles the width and describes the
 32 first points of a ball, with coordinates divided by its radius; then all points at once. `s`: two layers and a
 shortcut per stage. `b`: one layer, followed by inverted residual MLPs (a layer on a ball around every point, then one
-layer to four times the width and back). Numbers: the paper's section 3.2 and guochengqian/PointNeXt, cfgs/
-modelnet40ply2048/pointnext-s.yaml; the blocks of `b` are those of cfgs/s3dis/pointnext-b.yaml, where the authors
-have no `b` for whole shapes. The core's neck and head replace the paper's head (512, 256, K).
+layer to four times the width and back). Numbers: guochengqian/PointNeXt,
+cfgs/modelnet40ply2048/pointnext-s.yaml; the blocks of `b` are those of cfgs/s3dis/pointnext-b.yaml, as the authors have
+no `b` for whole shapes. The core's neck and head replace the paper's head (512, 256, K).
 """
 
 from typing import Literal, cast
@@ -22,7 +22,7 @@ RADIUS = 0.15
 """Of the first stage; each next one's is GROWTH times as large, and so is that of a stage's inverted residuals."""
 GROWTH = 1.5
 BLOCKS = {"s": (0, 0, 0, 0), "b": (1, 2, 1, 1)}
-"""Inverted residuals of each stage (table 1 of the paper)."""
+"""Inverted residuals of each stage."""
 EXPANSION = 4
 
 

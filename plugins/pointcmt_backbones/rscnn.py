@@ -2,7 +2,7 @@
 
 Two relation-shape convolutions (512 centres with 48 neighbours within 0.23, then 128 with 64 within 0.32): a small MLP
 makes, of where a neighbour lies, the weights that its features are multiplied with; norm, ReLU, maximum and a layer
-follow. One more layer on all that is left, and its maximum. The single-scale classifier of section 3.3, with the
+follow. One more layer on all that is left, and its maximum. The single-scale classifier, with the
 numbers of Yochengliu/Relation-Shape-CNN. The core's neck and head replace the paper's head (512, 256, K).
 """
 
