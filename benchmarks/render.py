@@ -1,6 +1,9 @@
 """Views per CPU-second: the raster renderer and every peer that runs here, in turn, on the same meshes and cameras.
 
-usage: python benchmarks/render.py [--meshes FOLDER] [--rounds 5] [--pyopengl FOLDER]
+usage: python benchmarks/render.py [--meshes FOLDER] [--tree FOLDER] [--rounds 5] [--pyopengl FOLDER]
+
+Then the whole of `pointcmt render`, with one worker and with one per core in turn: on 500 copies of the same meshes,
+from which all of ModelNet40 is projected, and on `--tree`, a mesh tree of your own.
 
 pyrender pins PyOpenGL 3.1.0, whose OSMesa lacks a function that pyrender calls. To measure it without touching the
 environment: `pip install --no-deps --target FOLDER PyOpenGL==3.1.10`, and name that folder. CPU time is that of the
@@ -10,6 +13,7 @@ recorded with its reason.
 
 import argparse
 import contextlib
+import functools
 import json
 import os
 import subprocess
@@ -20,12 +24,15 @@ from typing import Any
 
 import numpy as np
 from record import ROOT, spread, write_record
+from render_command import copies, measure, projected
 
 from pointcmt_cli.data.demo_shapes import write_demo_meshes
 from pointcmt_cli.data.reading import read_file
 
 HERE = Path(__file__).resolve().parent
 SHARED = ROOT.parent / "shared" / "data" / "modelnet_meshes"
+COPIES = (50, 500)
+"""Shapes of the whole command's runs, few and many: memory must not grow with their number."""
 PLATFORMS = {"OSMesa": "osmesa", "EGL": "egl"}
 RENDERERS = [
     "raster",
@@ -91,6 +98,7 @@ def main() -> None:
     """Start them all, measure, record, show."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--meshes", type=Path, default=SHARED)
+    parser.add_argument("--tree", type=Path)
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--rig", default="dodecahedron20")
     parser.add_argument("--rounds", type=int, default=5)
@@ -108,7 +116,8 @@ def main() -> None:
             name: Worker(name, options.size, options.rig, meshes, options.pyopengl)
             for name in RENDERERS
         }
-        measure(workers, options.rounds)
+        draw_in_turn(workers, options.rounds)
+        commands = whole_commands(options, meshes, Path(folder))
     views = len(meshes) * int(options.rig.lstrip("abcdefghijklmnopqrstuvwxyz"))
     setting = {
         "meshes": len(meshes),
@@ -120,11 +129,30 @@ def main() -> None:
         "rounds": options.rounds,
     }
     rows = [row(name, worker, workers["raster"], views) for name, worker in workers.items()]
-    write_record(options.out, {"setting": setting, "renderers": rows}, ["PyOpenGL", "moderngl"])
+    projection = projected(commands[f"{COPIES[1]} copies"])
+    values = {"renderers": rows, "whole_command": commands, "all_of_modelnet40": projection}
+    write_record(options.out, {"setting": setting, **values}, ["PyOpenGL", "moderngl"])
     show(setting, rows)
+    show_commands(commands, projection)
 
 
-def measure(workers: dict[str, Worker], rounds: int) -> None:
+def whole_commands(
+    options: argparse.Namespace, meshes: list[Path], folder: Path
+) -> dict[str, dict[str, Any]]:
+    """The command on copies of the meshes, few and many, and on a tree of the user's, if there is one."""
+    cores = sorted({1, os.cpu_count() or 1})
+    few, many = (copies(meshes, number, folder / f"{number} copies") for number in COPIES)
+    run = functools.partial(measure, size=options.size, rig=options.rig)
+    commands = {
+        few.name: run(few, cores[:1], rounds=1),
+        many.name: run(many, cores, rounds=options.rounds),
+    }
+    if options.tree:
+        commands[options.tree.name] = run(options.tree, cores, rounds=options.rounds)
+    return commands
+
+
+def draw_in_turn(workers: dict[str, Worker], rounds: int) -> None:
     """All in turn, again and again, so that a busy moment of the machine hits everyone alike."""
     for number in range(rounds):
         for name, worker in workers.items():
@@ -163,6 +191,25 @@ def show(setting: dict[str, Any], rows: list[dict[str, Any]]) -> None:
         print(
             f"{each['renderer']:24} {speed['median']:8.1f} ± {speed['std']:.1f} views / CPU-s, "
             f"raster is {ratio['median']:.1f} times as fast, {each['peak_mib']:.0f} MiB"
+        )
+
+
+def show_commands(commands: dict[str, dict[str, Any]], projection: list[dict[str, Any]]) -> None:
+    """Speed of the whole command, where its time goes, and what it means for ModelNet40."""
+    for name, command in commands.items():
+        for each in command["workers"]:
+            print(
+                f"{name}: {command['views']} views, {each['workers']} workers: "
+                f"{each['views_per_second']['median']:.0f} views / s, "
+                f"{each['views_per_cpu_second']['median']:.0f} / CPU-s, "
+                f"{each['peak_mib_of_the_main_process']:.0f} MiB"
+            )
+            shares = each["share_of_processor"].items()
+            print("   ", ", ".join(f"{stage} {share:.0%}" for stage, share in shares))
+    for each in projection:
+        print(
+            f"ModelNet40, {each['meshes']} meshes, {each['views']} views, {each['workers']} workers: "
+            f"{each['minutes']:.1f} minutes, {each['gigabytes']:.2f} GB"
         )
 
 
