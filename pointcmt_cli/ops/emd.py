@@ -45,20 +45,19 @@ def earth_movers_distance(x: Tensor, y: Tensor) -> Tensor:
 @torch.library.custom_op("pointcmt::match", mutates_args=())
 def match(x: Tensor, y: Tensor) -> Tensor:
     """Partner in y (B, N) of each point of x (B, N, 3), the cheapest bijection; one node under `torch.compile`."""
-    finite = torch.isfinite(x).all() & torch.isfinite(y).all()
     exact = torch.float64 in (x.dtype, y.dtype)
     if x.is_cuda and not exact:
         on_cuda = _on_cuda()
         if on_cuda is not None and x.shape[1] <= on_cuda.MOST:
+            finite = torch.isfinite(x).all() & torch.isfinite(y).all()
             torch._assert_async(finite, NOT_FINITE)  # on the device: the host need not wait
             return torch.as_tensor(on_cuda.match(*scaled(x, y)))
-    if not bool(finite):
+    clouds, others = x.cpu(), y.cpu()
+    if not (np.isfinite(clouds.numpy()).all() and np.isfinite(others.numpy()).all()):
         raise PointCMTError(NOT_FINITE)
-    pair = (x.double(), y.double()) if exact else scaled(x, y)
-    clouds, others = (each.cpu().contiguous().numpy() for each in pair)
     partners = torch.empty(x.shape[:2], dtype=torch.int64)
-    out, work = partners.numpy(), _exact if exact else emd_numba.assign
-    share(lambda b: work(clouds[b], others[b], out[b]), len(clouds))
+    work = _exact if exact else _nearly_exact
+    share(lambda b: work(clouds[b : b + 1], others[b : b + 1], partners[b].numpy()), len(clouds))
     return partners.to(x.device)
 
 
@@ -72,12 +71,17 @@ def scaled(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     both = torch.cat([x, y], dim=1).double()
     side = (both.amax(1, keepdim=True) - both.amin(1, keepdim=True)).amax(2, keepdim=True)
     scale = torch.exp2(-torch.where(side > 0, side, 1).log2().ceil())  # (B, 1, 1)
-    return (x * scale).float(), (y * scale).float()
+    return (x * scale).float().contiguous(), (y * scale).float().contiguous()
 
 
-def _exact(x: NDArray[np.float64], y: NDArray[np.float64], partners: NDArray[np.int64]) -> None:
-    cost = np.linalg.norm(x[:, None] - y[None], axis=-1)
-    partners[:] = linear_sum_assignment(cost)[1]
+def _nearly_exact(x: Tensor, y: Tensor, partners: NDArray[np.int64]) -> None:
+    first, second = (each[0].numpy() for each in scaled(x, y))
+    emd_numba.assign(first, second, partners)
+
+
+def _exact(x: Tensor, y: Tensor, partners: NDArray[np.int64]) -> None:
+    cost = (x[0, :, None].double() - y[0].double()).norm(dim=-1)
+    partners[:] = linear_sum_assignment(cost.numpy())[1]
 
 
 @cache
