@@ -26,7 +26,7 @@ def earth_movers_distance(x: Tensor, y: Tensor) -> Tensor:
     """Mean Euclidean distance (B,) of the cheapest one-to-one match of x and y (B, N, 3), any N; has gradients.
 
     The match itself counts as constant (envelope theorem), and a pair of equal points has gradient 0. The reference's
-    auction need not be a bijection, and is 17 % too high on near clouds (benchmarks/emd.py). Half precision gives float32.
+    auction need not be a bijection, and is 17 % too high on near clouds. Half precision gives float32.
     """
     if x.shape != y.shape or x.dim() != 3 or x.shape[-1] != 3 or not x.shape[1]:
         raise PointCMTError(
