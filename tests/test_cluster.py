@@ -3,8 +3,10 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -41,7 +43,8 @@ class Cluster:
         self.folder = folder
         self.file = folder / "scheduler.json"
         self.processes: list[subprocess.Popen[bytes]] = []
-        self.start("scheduler", "--host", "127.0.0.1", "--port", "0")
+        ending = ("--idle-timeout", "2 minutes")  # should nobody live to stop it
+        self.start("scheduler", "--host", "127.0.0.1", "--port", "0", *ending)
         wait_for(self.file.exists)
         address = json.loads(self.file.read_text())["address"]
         self.address = address.replace("tcp://", "dask://")
@@ -49,7 +52,15 @@ class Cluster:
 
     def worker(self, *words: str) -> subprocess.Popen[bytes]:
         """Another one, once the scheduler knows it."""
-        words = ("--nthreads", "1", "--local-directory", str(self.folder), *words)
+        words = (
+            "--nthreads",
+            "1",
+            "--death-timeout",
+            "30",
+            "--local-directory",
+            str(self.folder),
+            *words,
+        )
         process = self.start("worker", *words)
         log = self.log(len(self.processes) - 1)
         wait_for(lambda: "Registered to:" in log.read_text())
@@ -69,10 +80,11 @@ class Cluster:
         return self.folder / f"{number}.log"
 
     def stop(self) -> None:
-        for process in reversed(self.processes):
-            process.terminate()
+        """At once; a nanny's worker ends with it."""
         for process in self.processes:
-            process.wait(30)
+            process.kill()
+        for process in self.processes:
+            process.wait()
 
 
 @pytest.fixture(scope="module")
@@ -166,6 +178,31 @@ def test_what_a_worker_lacks_is_said_with_its_name(
     assert not (meshes.parent / ".views.h5.parts").exists()
 
 
+@pytest.mark.slow
+def test_ray_draws_again_what_a_worker_lost_and_leaves_out_what_kills_them_all(
+    meshes: Path,
+) -> None:
+    pytest.importorskip("ray")
+    once = str(meshes.parent / "killed")
+    deadly = ["--option", "name=lamp/lamp_0002"]
+    typed = [*command(meshes, "--cluster", "ray", renderer="toy_renderers:deadly"), *deadly]
+    ended = subprocess.run(
+        [*typed, "--option", f"once={once}"], env=environment(), capture_output=True, text=True
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert Path(once).exists()
+    toy = {"renderer": "toy_renderers:deadly", "renderer_options": {"name": "-", "once": once}}
+    run(config(meshes, out=meshes.parent / "single.h5", **toy))
+    drawn, single = contents(meshes.parent / "views.h5"), contents(meshes.parent / "single.h5")
+    assert drawn.keys() == single.keys()
+    for key in single.keys() - {"renderer_options", "settings_digest"}:
+        np.testing.assert_array_equal(drawn[key], single[key], err_msg=key)
+    ended = subprocess.run([*typed, "--force"], env=environment(), capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    assert "29 drawn, 0 kept" in ended.stdout
+    assert "lamp_0002.off: every worker process that drew it died (out of" in ended.stderr
+
+
 def test_another_version_and_folders_that_are_not_shared(tmp_path: Path) -> None:
     shape = tmp_path / "a.off"
     shape.touch()
@@ -183,9 +220,29 @@ def test_another_version_and_folders_that_are_not_shared(tmp_path: Path) -> None
 
 
 def test_a_cluster_that_is_not_there(meshes: Path) -> None:
+    pytest.importorskip("distributed")
     message = r"dask://127.0.0.1:1 cannot be reached: .*; is it running\?"
     with pytest.raises(PointCMTError, match=message):
         run(config(meshes, cluster="dask://127.0.0.1:1", workers=None))
+
+
+@pytest.mark.parametrize("greeting", [b"HTTP/1.1 400 Bad Request\r\n", b""])
+def test_something_else_at_the_address(meshes: Path, greeting: bytes) -> None:
+    pytest.importorskip("distributed")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.sendall(greeting)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        message = f"dask://127.0.0.1:{port} does not answer as a Dask scheduler does"
+        with pytest.raises(PointCMTError, match=message):
+            run(config(meshes, cluster=f"dask://127.0.0.1:{port}", workers=None))
+        thread.join()
 
 
 @pytest.mark.parametrize("cluster", ["dask", "dask://", "dask://host", "slurm://h:1", "ray://h:x"])

@@ -8,8 +8,9 @@ that takes its workers with it. joblib sees it through `Futures`, a backend as j
 import functools
 import os
 import socket
+import warnings
 from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
@@ -25,6 +26,8 @@ from pointcmt_cli.errors import PointCMTError, UsageError
 
 REACH = 5
 """Seconds in which a scheduler answers."""
+MANY_PARTS = 1000
+"""Whoever greets with a larger number speaks another protocol, such as a dashboard's."""
 PATIENCE = 10
 """Seconds for which a cluster without workers is waited for."""
 RETRIES = 3
@@ -49,6 +52,8 @@ class Futures(ParallelBackendBase):  # type: ignore[misc]
         super().__init__(nesting_level=0)
         self.cluster, self.workers, self.lost = cluster, workers, lost
         self._submit = submit
+        self.caller = ThreadPoolExecutor(1)
+        """Calls back, and so hands out the next shape: Ray's client would wait for itself on its own thread."""
 
     def effective_n_jobs(self, n_jobs: int) -> int:
         """As many as there are workers, whatever is asked for; joblib would draw for a single one itself."""
@@ -58,7 +63,7 @@ class Futures(ParallelBackendBase):  # type: ignore[misc]
         """Hand out a batch, which is one shape."""
         [(function, arguments, _)] = func.items
         future = self._submit(function, *arguments)
-        future.add_done_callback(lambda done: callback((done, arguments)))
+        future.add_done_callback(lambda done: self.caller.submit(callback, (done, arguments)))
         return future
 
     def retrieve_result_callback(self, out: tuple[Any, tuple[Job, Any]]) -> list[Drawn]:
@@ -69,7 +74,7 @@ class Futures(ParallelBackendBase):  # type: ignore[misc]
         except self.lost:
             reason = f"{item.path}: every worker process that drew it died (out of memory?)"
             return [Drawn(item, reason)]
-        except CancelledError as error:
+        except (CancelledError, ConnectionError) as error:
             raise PointCMTError(
                 f"{self.cluster} is gone; the same command goes on where it stopped"
             ) from error
@@ -105,6 +110,7 @@ def opened(address: str, job: Job) -> Iterator[Place]:
     with (
         home.opened(address, job.shards.folder, job.renderer) as own,
         connect(address) as (backend, note),
+        backend.caller,
     ):
         yield Place(
             lambda: parallel_config(backend=backend),
@@ -118,13 +124,19 @@ def opened(address: str, job: Job) -> Iterator[Place]:
 @contextmanager
 def _dask(address: str) -> Iterator[tuple[Futures, str | None]]:
     distributed = _library("distributed", "dask", address)
-    _reach(address)
+    silent = f"{address} does not answer as a Dask scheduler does"
+    with _reached(address) as connection:
+        try:
+            greeting = connection.recv(8)  # how many parts a message has; a scheduler speaks first
+        except OSError as error:
+            raise PointCMTError(silent) from error
+    if not 0 < int.from_bytes(greeting, "little") < MANY_PARTS:
+        raise PointCMTError(silent)
+    scheduler = f"tcp://{urlsplit(address).netloc}"
     try:
-        client = distributed.Client(
-            f"tcp://{urlsplit(address).netloc}", timeout=REACH, set_as_default=False
-        )
-    except (OSError, TimeoutError) as error:
-        raise PointCMTError(f"{address} does not answer as a Dask scheduler does") from error
+        client = distributed.Client(scheduler, timeout=REACH, set_as_default=False)
+    except OSError as error:
+        raise PointCMTError(silent) from error
     with client:
         start = f"`dask worker {urlsplit(address).netloc} --nthreads 1`"
         try:
@@ -147,9 +159,12 @@ def _ray(address: str) -> Iterator[tuple[Futures, str | None]]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     ray = _library("ray", "ray", address)
     if address != "ray":
-        _reach(address)
+        _reached(address).close()
     try:
-        ray.init(None if address == "ray" else address, log_to_driver=False, logging_level="ERROR")
+        with warnings.catch_warnings(action="ignore"):
+            ray.init(
+                None if address == "ray" else address, log_to_driver=False, logging_level="ERROR"
+            )
     except (OSError, RuntimeError, ValueError) as error:
         cause = " ".join(str(error).split())
         raise PointCMTError(f"{address} does not answer as Ray does: {cause}") from error
@@ -160,16 +175,20 @@ def _ray(address: str) -> Iterator[tuple[Futures, str | None]]:
         workers = int(ray.cluster_resources().get("CPU", 0))
         if workers == 0:
             raise PointCMTError(f"{address} has no processors; `ray start` adds a machine")
-        yield Futures(address, lambda *words: remote.remote(*words).future(), workers, lost), None
+
+        def submit(_: Any, *arguments: Any) -> Any:
+            return remote.remote(*arguments).future()
+
+        yield Futures(address, submit, workers, lost), None
     finally:
         ray.shutdown()
 
 
-def _reach(address: str) -> None:
-    """A refusal within seconds, where the libraries would try again and again."""
+def _reached(address: str) -> socket.socket:
+    """A connection, or a refusal within seconds, where the libraries would try again and again."""
     parts = urlsplit(address)
     try:
-        socket.create_connection((parts.hostname, parts.port), REACH).close()
+        return socket.create_connection((parts.hostname, parts.port), REACH)
     except OSError as error:
         reason = error.strerror or str(error)
         raise PointCMTError(f"{address} cannot be reached: {reason}; is it running?") from error
