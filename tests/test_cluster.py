@@ -145,6 +145,19 @@ def test_a_shape_that_kills_every_worker_is_left_out(dask: Cluster, meshes: Path
 
 
 @pytest.mark.slow
+def test_pictures_to_and_from(dask: Cluster, meshes: Path) -> None:
+    images, views = meshes.parent / "images", meshes.parent / "views.h5"
+    away = {"cluster": dask.address, "workers": None}
+    assert run(config(meshes, format="png", out=images, **away))["drawn"] == 30
+    plain = {"views_from": images, "renderer": None, "image_size": None}
+    assert run(config(meshes, **plain, **away))["drawn"] == 30
+    run(config(meshes, **plain, out=meshes.parent / "single.h5"))
+    drawn, single = contents(views), contents(meshes.parent / "single.h5")
+    for key in single:
+        np.testing.assert_array_equal(drawn[key], single[key], err_msg=key)
+
+
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_is_drawn(dask: Cluster, meshes: Path) -> None:
     words = command(meshes, "--cluster", dask.address, renderer="toy_renderers:slow")
     process = subprocess.Popen(

@@ -104,11 +104,11 @@ def check(address: str, workers: int | None) -> None:
 
 
 @contextmanager
-def opened(address: str, job: Job) -> Iterator[Place]:
-    """Connected while the block runs."""
+def opened(address: str, job: Job, renderer: str | None) -> Iterator[Place]:
+    """Connected while the block runs; `renderer` None: the job's shapes bring their pictures."""
     connect = _dask if address.startswith("dask:") else _ray
     with (
-        home.opened(address, job.shards.folder, job.renderer) as own,
+        home.opened(address, job.shards.folder, renderer) as own,
         connect(address) as (backend, note),
         backend.caller,
     ):

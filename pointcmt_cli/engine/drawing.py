@@ -84,7 +84,8 @@ def draw(job: Job, item: Item, laps: Laps) -> Drawn:
     laps.end("between shapes")
     try:
         if job.home is not None:
-            job.home.check(item.path)
+            for path in (item.path, *(item.pictures or ())[:1]):
+                job.home.check(path)
         return _draw(job, item, laps)
     except PointCMTError as error:
         return Drawn(item, fatal=job.home.tell(error) if job.home else error)

@@ -23,7 +23,8 @@ class Home:
     cluster: str
     beacon: Path
     """A file in the folder that finished shapes are kept in; no other run's has its name."""
-    renderer: str
+    renderer: str | None
+    """None: the shapes bring their pictures."""
     versions: tuple[tuple[str, str], ...]
     """Distributions that decide a shape's points and views."""
 
@@ -39,7 +40,7 @@ class Home:
 
 
 @contextmanager
-def opened(cluster: str, folder: Path, renderer: str) -> Iterator[Home]:
+def opened(cluster: str, folder: Path, renderer: str | None) -> Iterator[Home]:
     """The home of a run that keeps its shapes in `folder`."""
     beacon = folder.absolute() / f".{uuid4().hex}.tmp"
     beacon.touch()
@@ -66,6 +67,9 @@ def _unseen(path: Path) -> DataError:
     )
 
 
-def _versions(renderer: str) -> tuple[tuple[str, str], ...]:
+def _versions(renderer: str | None) -> tuple[tuple[str, str], ...]:
+    own = ("pointcmt", version("pointcmt"))
+    if renderer is None:
+        return (own,)
     plugin = discovery.find("renderers", renderer)
-    return ("pointcmt", version("pointcmt")), (plugin.distribution, plugin.version)
+    return own, (plugin.distribution, plugin.version)

@@ -77,8 +77,9 @@ def draw_missing(
     if not missing:
         return []
     config, renderer = plan.config, plan.per_shape["renderer"]
-    if config.views_from is None:
-        discovery.build("renderers", renderer, plan.options)
+    plugin = None if config.views_from else renderer
+    if plugin:
+        discovery.build("renderers", plugin, plan.options)
     job = Job(
         renderer=renderer,
         options=json.dumps(plan.options, sort_keys=True),
@@ -97,7 +98,7 @@ def draw_missing(
     plan.laps.end("find what to draw")
     own = contextlib.nullcontext(local(config.workers or cpu_count()))
     with (
-        cluster.opened(config.cluster, job) if config.cluster else own as place,
+        cluster.opened(config.cluster, job, plugin) if config.cluster else own as place,
         contextlib.closing(draw_all(job, missing, place, plan.laps)) as results,
     ):
         for drawn in results:
