@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import CancelledError, Future
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from test_render import (
 )
 
 from pointcmt_cli.engine import home
+from pointcmt_cli.engine.cluster import Futures
 from pointcmt_cli.engine.render import render
 from pointcmt_cli.errors import DataError, PluginError, PointCMTError, UsageError
 
@@ -230,6 +232,16 @@ def test_another_version_and_folders_that_are_not_shared(tmp_path: Path) -> None
     with pytest.raises(DataError, match=f"does not see {tmp_path}: source and output"):
         gone.check(shape)
     assert str(own.tell(DataError("full"))).endswith(", a worker of dask://here:1: full")
+
+
+@pytest.mark.parametrize("told", [CancelledError(), ConnectionError("reset"), OSError("closed")])
+def test_a_cluster_that_is_gone(told: BaseException) -> None:
+    future: Future[Any] = Future()
+    future.set_exception(told)
+    backend = Futures("dask://here:1", print, 1, lost=(), gone=(OSError,))
+    message = "^dask://here:1 is gone; the same command goes on where it stopped$"
+    with pytest.raises(PointCMTError, match=message):
+        backend.retrieve_result_callback((future, (None, None)))
 
 
 def test_a_cluster_that_is_not_there(meshes: Path) -> None:

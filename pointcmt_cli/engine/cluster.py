@@ -37,7 +37,7 @@ RETRIES = 3
 class Futures(ParallelBackendBase):  # type: ignore[misc]
     """A joblib backend over `submit(function, *arguments)`, whose futures call back however they end.
 
-    `lost` are the errors by which the cluster says that it has given a shape up.
+    `lost` are the errors by which the cluster says that it has given a shape up, `gone` those that say it is no more.
     """
 
     supports_retrieve_callback = True
@@ -48,9 +48,11 @@ class Futures(ParallelBackendBase):  # type: ignore[misc]
         submit: Callable[..., Any],
         workers: int,
         lost: tuple[type[BaseException], ...],
+        gone: tuple[type[BaseException], ...] = (),
     ) -> None:
         super().__init__(nesting_level=0)
         self.cluster, self.workers, self.lost = cluster, workers, lost
+        self.gone = (CancelledError, ConnectionError, *gone)
         self._submit = submit
         self.caller = ThreadPoolExecutor(1)
         """Calls back, and so hands out the next shape: Ray's client would wait for itself on its own thread."""
@@ -74,7 +76,7 @@ class Futures(ParallelBackendBase):  # type: ignore[misc]
         except self.lost:
             reason = f"{item.path}: every worker process that drew it died (out of memory?)"
             return [Drawn(item, reason)]
-        except (CancelledError, ConnectionError) as error:
+        except self.gone as error:
             raise PointCMTError(
                 f"{self.cluster} is gone; the same command goes on where it stopped"
             ) from error
@@ -151,7 +153,8 @@ def _dask(address: str) -> Iterator[tuple[Futures, str | None]]:
                 f"{start} starts one without idle threads"
             )
         submit = functools.partial(client.submit, pure=False)
-        yield Futures(address, submit, len(threads), (distributed.scheduler.KilledWorker,)), note
+        lost, gone = distributed.scheduler.KilledWorker, distributed.comm.CommClosedError
+        yield Futures(address, submit, len(threads), (lost,), (gone,)), note
 
 
 @contextmanager
