@@ -1,6 +1,7 @@
 """Camera rigs: truths of geometry, and what is said to who asks for a rig that is not there."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -340,6 +341,10 @@ def test_other_files_that_are_no_rig(tmp_path: Path) -> None:
         cameras(str(path), 8)
     path.write_text("[" * 100_000)
     with pytest.raises(UsageError, match="is not JSON"):
+        cameras(str(path), 8)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(UsageError, match="is a pipe, not a file"):
         cameras(str(path), 8)
 
 

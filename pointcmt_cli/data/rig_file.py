@@ -94,6 +94,8 @@ def read(path: Path) -> RigFile:
 def _content(path: Path) -> dict[str, Any]:
     form = path.suffix[1:].upper()
     try:
+        if path.is_fifo():  # which would be waited for
+            raise _WrongError("is a pipe, not a file")
         text = path.read_text(encoding="utf-8")
         content = json.loads(text) if form == "JSON" else tomllib.loads(text)
     except OSError as error:
