@@ -161,6 +161,7 @@ def test_what_cannot_be_meant_is_refused(meshes: Path) -> None:
     for key, value in (
         ("rig", "sphere:3"),
         ("shading", "depth"),
+        ("margin", 0.0),
         ("renderer", "raster"),
         ("format", "png"),
     ):

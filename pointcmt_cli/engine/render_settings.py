@@ -78,14 +78,14 @@ def check_pictures(config: RenderConfig) -> None:
     """Nothing was said that pictures from elsewhere make idle."""
     idle = {
         "renderer": config.renderer,
-        "option": config.renderer_options,
+        "option": config.renderer_options or None,
         "shading": config.shading,
         "projection": config.projection,
         "margin": config.margin,
         "rig": config.rig if config.rig != RenderConfig.rig else None,
         "format": config.format if config.format != RenderConfig.format else None,
     }
-    if typed := [key for key, value in idle.items() if value]:
+    if typed := [key for key, value in idle.items() if value is not None]:
         raise UsageError(f"--{typed[0]} and --views-from: those pictures are drawn already")
 
 
