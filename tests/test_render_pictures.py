@@ -1,6 +1,7 @@
 """`render --format png`: MVCNN's layout, pictures that go on after a kill, and a folder that nothing leaves."""
 
 import io
+import os
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -138,6 +139,20 @@ def test_no_other_folder_is_written_into_unasked(meshes: Path) -> None:
         run(png(meshes))
     assert run(png(meshes, force=True))["drawn"] == 12
     assert (images / "mine.txt").read_text() == "mine"
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may look into any folder")
+def test_a_folder_of_someone_else(meshes: Path) -> None:
+    run(png(meshes))
+    closed = meshes.parent / "images/chair/train"
+    closed.chmod(0)
+    try:
+        with pytest.raises(
+            DataError, match=r"cannot write .*chair_0000_001\.png: Permission denied"
+        ):
+            run(png(meshes))
+    finally:
+        closed.chmod(0o755)
 
 
 def test_the_folder_one_stands_in(meshes: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,7 +59,10 @@ class Pictures:
 
     def begun(self, item: Item) -> bool:
         """Whether the first picture of a shape is there."""
-        return self._path(item, 1).exists()
+        try:
+            return self._path(item, 1).exists()
+        except OSError:  # in a folder of someone else's: who writes there is told
+            return False
 
     def read(self, item: Item, views: int) -> NDArray[np.uint8]:
         """The pictures (V, H, W) or (V, H, W, 3) of a shape."""
