@@ -52,7 +52,7 @@ class Futures(ParallelBackendBase):  # type: ignore[misc]
     ) -> None:
         super().__init__(nesting_level=0)
         self.cluster, self.workers, self.lost = cluster, workers, lost
-        self.gone = (CancelledError, ConnectionError, *gone)
+        self.gone: tuple[type[BaseException], ...] = (CancelledError, ConnectionError, *gone)
         self._submit = submit
         self.caller = ThreadPoolExecutor(1)
         """Calls back, and so hands out the next shape: Ray's client would wait for itself on its own thread."""
