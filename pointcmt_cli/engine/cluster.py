@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib import import_module
+from importlib.metadata import version
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -145,6 +146,13 @@ def _dask(address: str) -> Iterator[tuple[Futures, str | None]]:
             client.wait_for_workers(1, timeout=PATIENCE)
         except TimeoutError as error:
             raise PointCMTError(f"{address} has no workers; {start} starts one") from error
+        for worker, found in client.run(version, "pointcmt", on_error="return").items():
+            if isinstance(
+                found, Exception
+            ):  # it would end at the first shape, and another be waited for
+                raise PointCMTError(
+                    f"{address}: its worker {worker} lacks pointcmt: install it on every machine of the cluster"
+                )
         threads = client.nthreads().values()
         note = None
         if max(threads) > 1:
