@@ -22,7 +22,7 @@ def compress(images: NDArray[np.uint8]) -> bytes:
 
 
 def decompress(stream: bytes, shape: Sequence[int]) -> NDArray[np.uint8]:
-    """The array of this shape again, whoever has written its zlib stream; a quarter of the time HDF5 takes.
+    """The array of this shape again, whoever has written its zlib stream; a third of the time HDF5 takes.
 
     Raises ValueError where the stream is damaged.
     """
