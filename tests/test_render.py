@@ -477,10 +477,13 @@ def test_a_folder_that_cannot_be_written_is_one_line(meshes: Path) -> None:
         run(config(meshes, work=meshes.parent / "taken"))
 
 
-def test_the_command_ends_in_a_summary(meshes: Path) -> None:
+@pytest.mark.parametrize("named", [False, True])
+def test_the_command_ends_in_a_summary(meshes: Path, named: bool) -> None:
+    out = str(meshes.parent / "named.h5")
+    typed, views = (["--out", out], f" --views {out}") if named else ([], "")
     (meshes / "chair/train/chair_0000.off").write_text("OFF\n")
     process = subprocess.run(
-        command(meshes, "--workers", "1", "--preview", str(meshes.parent / "sheet.png")),
+        command(meshes, "--workers", "1", "--preview", str(meshes.parent / "sheet.png"), *typed),
         env=environment(),
         capture_output=True,
         text=True,
@@ -489,7 +492,7 @@ def test_the_command_ends_in_a_summary(meshes: Path) -> None:
     assert "left out: 1\n  chair/chair_0000: " in process.stdout
     assert "12 views a shape, " in process.stdout
     assert "11 drawn, 0 kept" in process.stdout
-    assert f"next: pointcmt train-teacher --work {meshes.parent}" in process.stdout
+    assert f"next: pointcmt train-teacher{views} --work {meshes.parent}\n" in process.stdout
     assert "mesh tree, 3 classes, 12 meshes" in process.stderr
 
 

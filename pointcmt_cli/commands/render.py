@@ -290,7 +290,7 @@ def render(
     result = console.follow(stage(config))
     if result["profile"]:
         _show_profile(result["profile"], before)
-    _show(result, work)
+    _show(result, work, out)
 
 
 def _show_profile(profile: dict[str, Any], before: float) -> None:
@@ -318,7 +318,7 @@ def _show_profile(profile: dict[str, Any], before: float) -> None:
     )
 
 
-def _show(result: dict[str, Any], work: Path) -> None:
+def _show(result: dict[str, Any], work: Path, out: Path | None) -> None:
     """Counts, what was left out and why, size, time, and the command that comes next."""
     from pointcmt_cli import console
 
@@ -347,5 +347,6 @@ def _show(result: dict[str, Any], work: Path) -> None:
     )
     if not result["digest"]:
         return
-    option = "" if work == Path(".") else f" --work {work}"
-    console.line(f"next: pointcmt train-teacher{option}")
+    views = "" if out is None else f" --views {out}"
+    folder = "" if work == Path(".") else f" --work {work}"
+    console.line(f"next: pointcmt train-teacher{views}{folder}")
