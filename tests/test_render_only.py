@@ -80,6 +80,14 @@ def test_shards_of_a_killed_run_are_left_alone(meshes: Path) -> None:
     assert not (meshes.parent / ".views.h5.only").exists()
 
 
+def test_what_a_killed_run_with_only_leaves_goes_with_the_next(meshes: Path) -> None:
+    left = meshes.parent / ".views.h5.only/0123456789abcdef01234567.shard"
+    left.parent.mkdir()
+    left.touch()
+    run(config(meshes))
+    assert not left.parent.exists()
+
+
 def test_a_look_is_a_picture_and_nothing_else(meshes: Path) -> None:
     picture = meshes.parent / "look.png"
     *records, last = render(config(meshes, only=("lamp_0001",), preview=picture))

@@ -120,15 +120,14 @@ def render_views(plan: Plan, out: Path) -> Records:
             f"--only {config.only[0]}: there is no {out} to draw it anew in; --preview PNG shows it, "
             "--out FILE makes a file of it alone"
         )
-    shards = Shards(
-        out.with_name(f".{out.name}.{'only' if only else 'parts'}"), digest(plan.per_shape)
-    )
+    shards = Shards(_beside(out, "only" if only else "parts"), digest(plan.per_shape))
     with exclusive(out), shards.opened(config.force or only):
         old = reuse.read(out, settings, config.force)
         if only:
             kept = reuse.all_but(plan.chosen, old, source, out)
             missing = plan.chosen
         else:
+            Shards(_beside(out, "only"), "").clear()  # of a run with --only that was killed
             kept = reuse.unchanged(source.items, old, shards)
             missing = [item for item in source.items if item.name not in kept]
             yield from what_to_do(kept, missing)
@@ -169,3 +168,8 @@ def render_views(plan: Plan, out: Path) -> Records:
             "seconds": time.monotonic() - began,
         }
     )
+
+
+def _beside(out: Path, kind: str) -> Path:
+    """A folder for finished shapes."""
+    return out.with_name(f".{out.name}.{kind}")
