@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pointcmt_cli.api import Cameras, PointCMTError, Renderer, Shape
+from pointcmt_renderers.lamp import towards_light
 from pointcmt_renderers.points_kernels import fog, lambert, level, project, splat
 from pointcmt_renderers.points_scene import Look, Scene, Shading, scene
 
@@ -46,16 +47,11 @@ def points(
         raise PointCMTError(f"points: near {near} and far {far} must be in [0, 1]")
     if neighbours < 3:
         raise PointCMTError(f"points: neighbours {neighbours} must be at least 3, a plane's")
-    if not (ambient >= 0 and diffuse >= 0 and ambient + diffuse <= 1):
-        raise PointCMTError(
-            f"points: ambient {ambient} and diffuse {diffuse} must be at least 0 and together at most 1"
-        )
-    if len(light) != 2 or not np.isfinite(light).all():
-        raise PointCMTError(f"points: light {light} must be two finite numbers: right, up")
+    to_light = towards_light("points", ambient, diffuse, light)
     look = Look(
         shading=shading,
         levels=(near, far) if shading == "depth" else (ambient, diffuse),
-        light=np.array([*light, 1.0]) / np.linalg.norm([*light, 1.0]),
+        light=to_light,
         neighbours=neighbours,
         color=color,
         side=splat_size or 0,

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pointcmt_cli.api import Cameras, PointCMTError, Renderer, Shape
+from pointcmt_renderers.lamp import towards_light
 from pointcmt_renderers.pyrender_context import Platform, open_context
 from pointcmt_renderers.pyrender_light import Light
 from pointcmt_renderers.pyrender_pbr import Physical
@@ -37,12 +38,7 @@ def pyrender_gl(
     EGL_DEVICE_ID, else 0. `shader` pbr is pyrender's own. `samples` a pixel smooth edges; none: 0, and as pyrender does
     it for shader pbr.
     """
-    if not (ambient >= 0 and diffuse >= 0 and ambient + diffuse <= 1):
-        raise PointCMTError(
-            f"pyrender: ambient {ambient} and diffuse {diffuse} must be at least 0 and together at most 1"
-        )
-    if len(light) != 2 or not np.isfinite(light).all():
-        raise PointCMTError(f"pyrender: light {light} must be two finite numbers: right, up")
+    to_light = towards_light("pyrender", ambient, diffuse, light)
     if shader == "pbr" and shading != "lambert":
         raise PointCMTError(f"pyrender: shading {shading} needs --option shader=light")
     if shader == "pbr" and samples is not None:
@@ -52,7 +48,6 @@ def pyrender_gl(
     if shading == "normal" and not color:
         raise PointCMTError("pyrender: the shading 'normal' is a picture in RGB; add --color")
     context = open_context(platform, device)
-    to_light = np.array([*light, 1.0]) / np.linalg.norm([*light, 1.0])
     levels = (ambient, diffuse)
     drawing: Light | Physical
     if shader == "pbr":

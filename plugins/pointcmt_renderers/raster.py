@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pointcmt_cli.api import Cameras, PointCMTError, Renderer, Shape
+from pointcmt_renderers.lamp import towards_light
 from pointcmt_renderers.raster_pixels import halve
 from pointcmt_renderers.raster_scene import Scene
 from pointcmt_renderers.raster_shading import Shading, Style, painter
@@ -33,15 +34,10 @@ def raster(
     headlight, under which the three sides of a box are one gray when seen from a corner, as 8 of the dodecahedron's
     20 cameras see it.
     """
-    if not (ambient >= 0 and diffuse >= 0 and ambient + diffuse <= 1):
-        raise PointCMTError(
-            f"raster: ambient {ambient} and diffuse {diffuse} must be at least 0 and together at most 1"
-        )
-    if len(light) != 2 or not np.isfinite(light).all():
-        raise PointCMTError(f"raster: light {light} must be two finite numbers: right, up")
+    to_light = towards_light("raster", ambient, diffuse, light)
     if shading == "normal" and not color:
         raise PointCMTError("raster: the shading 'normal' is a picture in RGB; add --color")
-    style = Style(shading, normals == "smooth", color, (255 * ambient, 255 * diffuse), light)
+    style = Style(shading, normals == "smooth", color, (255 * ambient, 255 * diffuse), to_light)
     channels = 3 if color else 1
 
     def draw(shape: Shape, cameras: Cameras) -> NDArray[np.uint8]:

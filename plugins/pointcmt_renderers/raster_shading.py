@@ -37,8 +37,8 @@ class Style:
     color: bool
     levels: tuple[float, float]
     """Gray without light, and what light adds where it falls square on: in [0, 255]."""
-    light: tuple[float, float]
-    """How far it stands to the right of the camera and above, per distance of the camera."""
+    light: NDArray[np.float64]
+    """(3,) the unit direction towards it in camera axes."""
 
 
 def painter(scene: Scene, shape: Shape, cameras: Cameras, style: Style) -> Paint:
@@ -49,8 +49,7 @@ def painter(scene: Scene, shape: Shape, cameras: Cameras, style: Style) -> Paint
         return lambda view, image: np.copyto(image, _depth_gray(scene, view)[..., None])
     planes = np.empty((4, 1 + len(scene.faces)), np.float32)
     face_planes(scene.frame.places, scene.faces, planes)
-    to_light = np.array([*style.light, 1.0]) / np.linalg.norm([*style.light, 1.0])
-    lights = (cameras.poses[:, :3, :3] @ to_light).astype(np.float32)
+    lights = (cameras.poses[:, :3, :3] @ style.light).astype(np.float32)
     levels = np.array(style.levels, np.float32)
     if style.shading == "lambert" and not style.smooth and not style.color:
         return _flat_gray(scene, planes, lights, levels)
