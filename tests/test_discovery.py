@@ -48,7 +48,8 @@ def test_missing_names_the_nearest_and_what_is_installed() -> None:
     with pytest.raises(PluginError) as caught:
         discovery.build("backbones", "pointnet3")
     assert str(caught.value) == (
-        "no backbone named 'pointnet3'; did you mean 'pointnet'? (installed: pointnet, pointnet2)"
+        "no backbone named 'pointnet3'; did you mean 'pointnet'? "
+        f"(installed: {', '.join(plugin.name for plugin in discovery.available('backbones'))})"
     )
 
 

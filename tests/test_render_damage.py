@@ -2,7 +2,6 @@
 
 import os
 import re
-import resource
 import signal
 import subprocess
 import sys
@@ -50,9 +49,19 @@ def fill(root: Path, kind: str, count: int) -> tuple[set[str], dict[str, str]]:
     return names, odd
 
 
+MEASURED = """
+import resource, subprocess, sys
+code = subprocess.call(sys.argv[1:])
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, file=sys.stderr)
+sys.exit(code)
+"""
+"""Runs a command and says how large its largest process was; pytest's own children do not count."""
+
+
 def run(root: Path, work: Path) -> tuple[str, str]:
     """Standard output and error of the command, which ends well and whose processes stay small."""
-    command = [sys.executable, "-m", "pointcmt_cli", "render", str(root), "--work", str(work)]
+    command = [sys.executable, "-c", MEASURED]
+    command += [sys.executable, "-m", "pointcmt_cli", "render", str(root), "--work", str(work)]
     small = ["--image-size", "32", "--points", "64", "--rig", "orthogonal6", "--workers", "2"]
     with subprocess.Popen(
         [*command, *small],
@@ -68,7 +77,8 @@ def run(root: Path, work: Path) -> tuple[str, str]:
             os.killpg(process.pid, signal.SIGKILL)
             raise
     assert process.returncode == 0, errors[-2000:]
-    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < MEMORY
+    errors, _, largest = errors.rstrip().rpartition("\n")
+    assert int(largest) < MEMORY
     return out, errors
 
 

@@ -49,14 +49,14 @@ def read_mesh(data: bytes, ending: str, colors: bool = False) -> Geometry:
 
 
 def _off(data: bytes, colors: bool) -> Geometry:
-    """An unknown header may be one that trimesh knows; it looks for OFF anywhere, and guesses encodings."""
+    """An unknown header may be one that trimesh knows: it looks for OFF anywhere."""
     try:
         return read_off(data, colors)
     except UnknownHeaderError as error:
         try:
             if len(data) > _MOST_GUESSED:
                 raise
-            return merge(load_scene(data if b"\0" in data else plain_text(data), ".off"))
+            return merge(load_scene(plain_text(data), ".off"))
         except UnreadableError:
             raise error from None
 

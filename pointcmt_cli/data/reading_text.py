@@ -5,6 +5,7 @@ numba is loaded already, as it is wherever shapes are drawn, or where a text is 
 times slower. Both give the double that is nearest to each decimal, so the same bytes.
 """
 
+import codecs
 import re
 import sys
 import warnings
@@ -58,8 +59,10 @@ def line_starts(text: bytes) -> NDArray[np.int64]:
 
 
 def plain_text(data: bytes) -> bytes:
-    """Without byte-order mark and comments, lines ended by newlines."""
-    data = data.removeprefix(b"\xef\xbb\xbf")
+    """UTF-16 as UTF-8; without byte-order mark and comments, lines ended by newlines."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        data = data.decode("utf-16", "replace").encode()
+    data = data.removeprefix(codecs.BOM_UTF8)
     if b"\r" in data and b"\n" not in data:
         data = data.replace(b"\r", b"\n")
     return re.sub(rb"#[^\n]*", b"", data) if b"#" in data else data
