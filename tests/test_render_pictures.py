@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -160,6 +161,19 @@ def test_the_folder_one_stands_in(meshes: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.chdir(meshes.parent / "here")
     run(config(meshes, format="png", out=Path(".")))
     assert len(content(Path("."))) == 144
+
+
+def test_one_class_is_enough_for_pictures(meshes: Path) -> None:
+    for name in CLASSES[1:]:
+        shutil.rmtree(meshes / name)
+    assert run(png(meshes))["drawn"] == 4
+    look = {"only": (f"{CLASSES[0]}_0000",), "preview": meshes.parent / "look.png"}
+    assert run(config(meshes, **look))["drawn"] == 1
+    message = (
+        rf"only one class \({CLASSES[0]}\); a classifier needs at least two .*--format png makes"
+    )
+    with pytest.raises(DataError, match=message):
+        run(config(meshes))
 
 
 def test_a_folder_is_needed(meshes: Path) -> None:

@@ -138,7 +138,6 @@ def test_links_are_followed_and_broken_ones_left_for_reading(tmp_path: Path) -> 
     [
         ([], r"no shapes found; expected CLASS/train/NAME\.off"),
         (["a/x.doc"], "no shapes found; expected"),
-        (["a/1.off", "a/2.off"], r"only one class \(a\)"),
         (["a/train/1.off", "a/test/1.off", "b/1.off"], "2 files lie in train/val/test folders"),
         (["a/train/1.off", "a/test/1.off", "b/train/1.off"], "two shapes are named a/1: a.test.1"),
         (["a/1.off", "a/1.obj", "b/1.off"], r"named a/1: a.1\.obj and a.1\.off; rename"),

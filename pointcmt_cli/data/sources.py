@@ -82,13 +82,18 @@ def recognise(
         raise DataError(f"{root}: no shapes found; {_hint(root)}")
     if variant is not None and found.variant is None:
         raise UsageError(f"--variant {variant}: {root} is a {found.layout}, which has no variants")
-    if len(found.classes) < 2:
-        raise DataError(
-            f"{root}: only one class ({found.classes[0]}); a classifier needs at least two folders of shapes"
-        )
     items = _items(found, test_fraction, held_out_fraction)
     _check_names(root, items)
     return Source(root, found.layout, found.variant, found.kind, found.classes, items, found.notes)
+
+
+def check_classes(source: Source) -> None:
+    """Raise where a classifier would have nothing to tell apart."""
+    if len(source.classes) < 2:
+        raise DataError(
+            f"{source.root}: only one class ({source.classes[0]}); a classifier needs at least two folders of shapes "
+            "(--format png makes pictures of one)"
+        )
 
 
 def _find(root: Path, variant: str | None) -> Found | None:

@@ -24,6 +24,7 @@ from pointcmt_cli.engine.render_pictures import render_pictures
 from pointcmt_cli.engine.render_settings import (
     PICTURES,
     check_pictures,
+    looks,
     matrices,
     picture_settings,
     told,
@@ -59,7 +60,7 @@ def render(config: RenderConfig) -> Records:
         planned = yield from with_pictures(planned, config.views_from)
     if config.format == "png":
         yield from render_pictures(planned)
-    elif config.only and config.preview and config.out is None:
+    elif looks(config):
         yield from look(planned)
     else:
         yield from render_views(planned, config.out or config.work / "views.h5")

@@ -74,6 +74,11 @@ def picture_settings(config: RenderConfig, tree: PictureTree) -> dict[str, Any]:
     }
 
 
+def looks(config: RenderConfig) -> bool:
+    """Whether some shapes are only to be looked at, and no views.h5 is asked for."""
+    return bool(config.only and config.preview and config.out is None and config.format != "png")
+
+
 def check_pictures(config: RenderConfig) -> None:
     """Nothing was said that pictures from elsewhere make idle."""
     idle = {

@@ -20,7 +20,12 @@ from pointcmt_cli.data.sources import Item, Source
 from pointcmt_cli.engine import cluster
 from pointcmt_cli.engine.drawing import Drawn, Job
 from pointcmt_cli.engine.laps import Laps, summary
-from pointcmt_cli.engine.render_settings import renderer_options, shape_settings, source_settings
+from pointcmt_cli.engine.render_settings import (
+    looks,
+    renderer_options,
+    shape_settings,
+    source_settings,
+)
 from pointcmt_cli.engine.workers import draw_all, local
 from pointcmt_cli.errors import DataError
 from pointcmt_cli.records import Note, Progress, Record, Records
@@ -56,6 +61,8 @@ def plan(config: RenderConfig) -> Generator[Record, None, Plan]:
     source = sources.recognise(
         config.source, config.test_fraction, config.held_out_fraction, config.variant
     )
+    if config.format != "png" and not looks(config):
+        sources.check_classes(source)
     yield Note(source.summary)
     yield Note(f"classes: {', '.join(source.classes)}")
     for note in source.notes:
