@@ -102,7 +102,7 @@ def checks(timeout: float) -> list[Check]:
     A renderer draws as it does by default and, if it has an option `platform`, on each of those.
     """
     again = "install pointcmt again: pip install --force-reinstall pointcmt"
-    core = ("numpy", "scipy", "h5py", "joblib", "pillow", "trimesh", "torchmetrics")
+    core = ("numpy", "scipy", "h5py", "isal", "joblib", "pillow", "trimesh", "torchmetrics")
     found = [
         Check("torch", TORCH, mend="install torch again", required=True),
         Check("numba", NUMBA, mend="install numba again", required=True),
