@@ -21,6 +21,7 @@ from toy_meshes import CLASSES, config, notes, run, write_mesh, write_meshes
 from pointcmt_cli.config import RenderConfig
 from pointcmt_cli.data import reading, rigs, sampling, sources
 from pointcmt_cli.data.lock import exclusive
+from pointcmt_cli.data.shards import Kept, read_shards
 from pointcmt_cli.data.store import read_index, read_shapes
 from pointcmt_cli.engine.render import render
 from pointcmt_cli.errors import DataError, PluginError, StaleError, UsageError
@@ -57,8 +58,10 @@ def wait_for_shapes(work: Path, count: int, process: subprocess.Popen[Any]) -> N
     assert process.poll() is None
 
 
-def shards(work: Path) -> list[Path]:
-    return sorted((work / ".views.h5.parts").glob("*.shard"))
+def shards(work: Path) -> list[Kept]:
+    """Every shape in the shards, of whatever settings."""
+    files = (work / ".views.h5.parts").glob("*.shards")
+    return [each for path in files for each in read_shards(path)]
 
 
 def is_running(process: int) -> bool:
@@ -353,14 +356,28 @@ def test_a_worker_that_is_killed_once_costs_nothing(meshes: Path) -> None:
 
 def test_a_damaged_shard_is_drawn_again(meshes: Path) -> None:
     (meshes / "table/train/table_0002.off").write_text("OFF\n")
-    with pytest.raises(DataError):
-        run(config(meshes, strict=True))
-    first, second, *_ = shards(meshes.parent)
-    first.write_bytes(first.read_bytes()[:-100])
-    content = bytearray(second.read_bytes())
-    content[len(content) // 2] ^= 1
-    second.write_bytes(content)
+    typed = command(meshes, "--workers", "1", "--strict")
+    assert subprocess.run(typed, env=environment(), capture_output=True).returncode == 1
+    _, second, *_ = shards(meshes.parent)
+    content = bytearray(second.path.read_bytes()[:-100])  # the last one was not written to its end
+    content[second.start + 7] ^= 1
+    second.path.write_bytes(content)
     assert run(config(meshes))["kept"] == 9
+
+
+def test_a_source_that_changed_under_a_killed_run_is_the_one_that_counts(meshes: Path) -> None:
+    bad, changed = meshes / "table/train/table_0002.off", meshes / "chair/train/chair_0000.off"
+    whole = bad.read_text()
+    bad.write_text("OFF\n")
+    for seed in (7, 8):
+        write_mesh(changed, seed)
+        with pytest.raises(DataError):
+            run(config(meshes, strict=True))
+    bad.write_text(whole)
+    assert run(config(meshes))["drawn"] == 1
+    run(config(meshes, out=meshes.parent / "fresh.h5"))
+    fresh = (meshes.parent / "fresh.h5").read_bytes()
+    assert (meshes.parent / "views.h5").read_bytes() == fresh
 
 
 def test_shards_of_other_settings_are_not_used(meshes: Path) -> None:

@@ -81,7 +81,7 @@ def test_shards_of_a_killed_run_are_left_alone(meshes: Path) -> None:
 
 
 def test_what_a_killed_run_with_only_leaves_goes_with_the_next(meshes: Path) -> None:
-    left = meshes.parent / ".views.h5.only/0123456789abcdef01234567.shard"
+    left = meshes.parent / ".views.h5.only/0123456789abcdef01234567.shards"
     left.parent.mkdir()
     left.touch()
     run(config(meshes))

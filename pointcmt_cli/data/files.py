@@ -34,13 +34,18 @@ def atomic(path: Path, sync: bool = True) -> Iterator[Path]:
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     except OSError as error:
-        full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        if error.errno not in (*full, errno.EROFS, errno.EACCES):
-            raise
-        mend = "make room and run the same command again" if error.errno in full else "use --work"
-        raise DataError(f"cannot write {path}: {error.strerror}; {mend}") from error
+        raise cannot_write(path, error) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def cannot_write(path: Path, error: OSError) -> Exception:
+    """What to raise: a user's error where space or rights are lacking, else the error itself."""
+    full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    if error.errno not in (*full, errno.EROFS, errno.EACCES):
+        return error
+    mend = "make room and run the same command again" if error.errno in full else "use --work"
+    return DataError(f"cannot write {path}: {error.strerror}; {mend}")
 
 
 def _umask() -> int:

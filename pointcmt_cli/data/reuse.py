@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pointcmt_cli.data import picture_tree, reading, store
-from pointcmt_cli.data.shards import Shards
+from pointcmt_cli.data.shards import Kept, Shards
 from pointcmt_cli.data.sources import Item, Source
 from pointcmt_cli.data.store import ViewsIndex, ViewsRow
 from pointcmt_cli.errors import DataError, PointCMTError, StaleError
@@ -53,18 +53,17 @@ def check_settings(out: Path, made_with: Mapping[str, Any], settings: Mapping[st
 
 def unchanged(items: Sequence[Item], old: ViewsIndex | None, shards: Shards) -> dict[str, int]:
     """Rows of `old`, or IN_SHARD, by name, of the shapes whose source is what it was."""
-    known = {}
-    for item in items:
-        shard = shards.load(item.name)
-        if shard:
-            known[item.name] = (IN_SHARD, shard.source_hash)
+    known = {
+        name: (IN_SHARD, {each.source_hash for each in found})
+        for name, found in shards.kept().items()
+    }
     if old:
-        known |= {name: (row, old.source_hashes[row]) for row, name in enumerate(old.names)}
+        known |= {name: (row, {old.source_hashes[row]}) for row, name in enumerate(old.names)}
     candidates = [item for item in items if item.name in known]
     return {
         item.name: known[item.name][0]
         for item, found in zip(candidates, source_hashes(candidates), strict=True)
-        if found == known[item.name][1]
+        if found in known[item.name][1]
     }
 
 
@@ -101,15 +100,24 @@ def rows(
 ) -> Iterator[ViewsRow]:
     """The rows of the new file in the order of `items`, from the old one and from shards."""
     in_file = [kept[item.name] for item in items if kept.get(item.name, IN_SHARD) != IN_SHARD]
+    finished = shards.kept()
     with closing(store.read_rows(out, in_file)) as old:
         for item in items:
             in_shard = kept.get(item.name, IN_SHARD) == IN_SHARD
-            row = shards.load(item.name) if in_shard else next(old)
+            row = _latest(item, finished.get(item.name, [])) if in_shard else next(old)
             if row is None:
                 raise DataError(
                     f"{shards.folder} has lost '{item.name}': run the same command again"
                 )
             yield replace(row, label=item.label, split=item.split)
+
+
+def _latest(item: Item, finished: Sequence[Kept]) -> ViewsRow | None:
+    """Of a shape that was drawn before and after its source had changed, the one of the source as it is."""
+    if len({each.source_hash for each in finished}) > 1:
+        [now] = source_hashes([item])
+        finished = [each for each in finished if each.source_hash == now]
+    return finished[-1].row() if finished else None
 
 
 def _short(value: Any) -> str:
