@@ -1,6 +1,6 @@
 """The views of one shape as one chunk of views.h5. In: uint8 pixels; out: a zlib stream, HDF5's own gzip filter.
 
-ISA-L writes it: a fifth of zlib's time and 7 % smaller at level 1, and faster than zstd (benchmarks/codec.py), yet a
+ISA-L writes it: a fifth of zlib's time and 6 % smaller at level 1, and faster than zstd (benchmarks/codec.py), yet a
 stream like any other, which plain h5py reads on every machine; zstd and Blosc would ask every reader for a plug-in.
 Its bytes may differ between kinds of processors, which is why hashes are of the pixels.
 """
