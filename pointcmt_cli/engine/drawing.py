@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +54,8 @@ class Job:
     """Process number of the run itself."""
     home: Home | None = None
     """What workers of a cluster must share with the run; None: this machine's own."""
+    run: str = field(default_factory=lambda: uuid4().hex)
+    """No other run has it."""
     pictures: Pictures | None = None
     """Write picture files here and nothing else; `shards` then only tells which shapes were begun."""
 
@@ -74,7 +77,7 @@ def task(job: Job, item: Item) -> Drawn:
     with _ONE_AT_A_TIME:
         if job.home is None:
             _settle(job.parent)
-        laps = _laps(job.parent, job.home)
+        laps = _laps(job.run, job.home is None)
         drawn = draw(job, item, laps)
         return replace(drawn, times=laps.take())
 
@@ -138,11 +141,10 @@ def _draw(job: Job, item: Item, laps: Laps) -> Drawn:
     return Drawn(item)
 
 
-@functools.cache
-def _laps(parent: int, home: Home | None) -> Laps:
-    """Of this process in a run. One that was started for the run has spent all its time on it."""
-    own = home is None and _laps.cache_info().misses == 1
-    laps = Laps(0.0 if own else None)
+@functools.lru_cache(maxsize=1)
+def _laps(run: str, own: bool) -> Laps:
+    """Of this process in a run. All that one of the run's own has done before its first shape was for that."""
+    laps = Laps(0.0 if own and _laps.cache_info().misses == 1 else None)
     laps.starting = True
     return laps
 
