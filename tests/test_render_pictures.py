@@ -1,7 +1,9 @@
 """`render --format png`: MVCNN's layout, pictures that go on after a kill, and a folder that nothing leaves."""
 
+import errno
 import io
 import os
+import re
 import shutil
 import subprocess
 from dataclasses import replace
@@ -15,6 +17,7 @@ from toy_meshes import CLASSES, config, notes, run, write_mesh, write_meshes
 
 from pointcmt_cli.config import RenderConfig
 from pointcmt_cli.data import sources
+from pointcmt_cli.data.files import cannot_write
 from pointcmt_cli.data.pictures import Pictures, encode, safe
 from pointcmt_cli.data.sources import Item
 from pointcmt_cli.engine.render import render
@@ -149,11 +152,20 @@ def test_a_folder_of_someone_else(meshes: Path) -> None:
     closed.chmod(0)
     try:
         with pytest.raises(
-            DataError, match=r"cannot write .*chair_0000_001\.png: Permission denied"
+            DataError,
+            match=r"cannot write .*chair_0000_001\.png: Permission denied; name another folder$",
         ):
             run(png(meshes))
     finally:
         closed.chmod(0o755)
+
+
+def test_what_helps_is_said_wherever_it_was_to_be_written(tmp_path: Path) -> None:
+    for number, mend in ((errno.EROFS, "name another folder"), (errno.ENOSPC, "make room and run")):
+        raised = cannot_write(tmp_path, OSError(number, os.strerror(number)))
+        assert re.search(rf"cannot write .*{os.strerror(number)}; {mend}", str(raised))
+    other = OSError(errno.EIO, os.strerror(errno.EIO))
+    assert cannot_write(tmp_path, other) is other
 
 
 def test_the_folder_one_stands_in(meshes: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ def atomic(path: Path, sync: bool = True) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     except OSError as error:
-        raise DataError(f"cannot write {path}: {error.strerror}") from error
+        raise DataError(f"cannot write {path}: {error.strerror}{_mend(error)}") from error
     os.close(handle)
     temporary = Path(name)
     try:
@@ -41,11 +41,15 @@ def atomic(path: Path, sync: bool = True) -> Iterator[Path]:
 
 def cannot_write(path: Path, error: OSError) -> Exception:
     """What to raise: a user's error where space or rights are lacking, else the error itself."""
-    full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    if error.errno not in (*full, errno.EROFS, errno.EACCES):
-        return error
-    mend = "make room and run the same command again" if error.errno in full else "use --work"
-    return DataError(f"cannot write {path}: {error.strerror}; {mend}")
+    mend = _mend(error)
+    return DataError(f"cannot write {path}: {error.strerror}{mend}") if mend else error
+
+
+def _mend(error: OSError) -> str:
+    """What to do about it, for the end of a line; nothing where that is not known."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return "; make room and run the same command again"
+    return "; name another folder" if error.errno in (errno.EROFS, errno.EACCES) else ""
 
 
 def _umask() -> int:
