@@ -17,8 +17,10 @@ from toy_meshes import config, run, write_meshes
 
 from pointcmt_cli.api import Cameras, PointCMTError, Shape
 from pointcmt_cli.data.rigs import DISTANCE, cameras
+from pointcmt_cli.data.sampling import sample_points
 from pointcmt_renderers.points import points
 from pointcmt_renderers.points_scene import estimated_normals
+from pointcmt_renderers.points_surface import colored_surface
 from pointcmt_renderers.raster import raster
 
 
@@ -147,12 +149,75 @@ def test_colours_are_lit_or_fade_into_the_fog() -> None:
         np.testing.assert_array_equal(colorless, np.repeat(plain[..., None], 3, axis=-1))
 
 
-def test_points_with_colours_are_the_vertices() -> None:
+SIDES = np.array([[200, 0, 0], [0, 200, 0], [0, 0, 200]], np.uint8)
+
+
+def box_with_colored_sides() -> Shape:
+    """An unindexed box; its sides along x are red, along y green, along z blue."""
+    solid = trimesh.creation.box((1.0, 0.8, 0.6))
+    solid.unmerge_vertices()
+    return replace(
+        mesh(solid), face_colors=SIDES[np.abs(np.round(solid.face_normals)).argmax(axis=1)]
+    )
+
+
+@pytest.mark.parametrize("own_points", [True, False])
+@pytest.mark.parametrize("by", ["faces", "vertices"])
+def test_a_mesh_with_colours_is_its_plain_picture_in_colour(by: str, own_points: bool) -> None:
+    box = box_with_colored_sides()
+    cloud = sample_points(box, 2048)
+    if by == "vertices":
+        corners = np.repeat(box.face_colors, 3, axis=0)  # type: ignore[arg-type]
+        box = replace(box, face_colors=None, vertex_colors=corners)
+    drawn = replace(box, points=cloud) if own_points else box
+    rig = cameras("orthogonal6", 96)
+    image = points(color=True, shading="lambert")(drawn, rig)
+    plain = points()(replace(box, points=cloud), rig)
+    for view, axis in enumerate(np.abs(rig.poses[:, :3, 3]).argmax(axis=1)):
+        apart = outline(image[view].min(axis=-1)) - outline(plain[view])
+        assert np.abs(apart).max() <= 2
+        middle = image[view, 40:56, 40:56].reshape(-1, 3)
+        seen = middle[(middle < 255).any(axis=1)].astype(float)
+        assert len(seen) > 200
+        assert (seen[:, axis] > 0.95 * seen.sum(axis=1)).all()
+
+
+def outline(image: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """First and last row and column (2, 2) that are not white."""
+    places = np.argwhere(image < 255)
+    return np.stack([places.min(axis=0), places.max(axis=0)])
+
+
+def test_colours_between_vertices_and_the_same_bytes_again() -> None:
+    corners = np.array([[0, 0, 0], [255, 0, 0], [255, 255, 0], [0, 255, 0]], np.uint8)
+    flat = replace(shape(square(0.0), SQUARE), vertex_colors=corners)
+    found = colored_surface(flat, 500)
+    assert found is not None
+    places, colors = found
+    assert np.linalg.norm(places, axis=1).max() == pytest.approx(1)
+    np.testing.assert_allclose(places.mean(axis=0), 0, atol=1e-6)
+    slopes, _, _, _ = np.linalg.lstsq(
+        np.concatenate([places[:, :2], np.ones((500, 1))], axis=1), colors[:, :2], rcond=None
+    )
+    assert abs(slopes[0, 0] - slopes[1, 1]) < 1e-3 * slopes[0, 0]
+    np.testing.assert_allclose(slopes[:2][[0, 1], [1, 0]], 0, atol=1e-3)
+    np.testing.assert_allclose(slopes[2], 127.5, atol=2)
+    counts, _, _ = np.histogram2d(*(colors[:, :2].T / 255), bins=5, range=[[0, 1], [0, 1]])
+    assert np.abs(counts - 20).max() <= 6  # of 500 in each of 25 cells
+    rig = from_direction([1, 2, 3], 64)
+    for shading in ("depth", "lambert", "silhouette"):
+        options: dict[str, Any] = {"color": True, "shading": shading}
+        image = points(**options)(flat, rig)
+        np.testing.assert_array_equal(points(**options)(flat, rig), image)
+        np.testing.assert_array_equal(points(**options, device="cpu")(flat, rig), image)
+
+
+def test_a_mesh_with_colours_but_no_surface_is_its_vertices() -> None:
     rig = from_direction([0, 0, 1], 128)
-    drawn = replace(shape(square(0.0), SQUARE), points=np.zeros((1, 3), np.float32))
-    colored = replace(drawn, vertex_colors=np.zeros((4, 3), np.uint8))
-    for which, count in ((drawn, 1), (colored, 4)):
-        assert (points(color=True)(which, rig) < 255).any(axis=-1).sum() == 16 * count
+    black = np.zeros((4, 3), np.uint8)
+    for faces in ([], [[0, 0, 0]]):
+        drawn = replace(shape(square(0.0), faces), vertex_colors=black)
+        assert (points(color=True)(drawn, rig) < 255).any(axis=-1).sum() == 16 * 4
 
 
 def random_scene(seed: int) -> tuple[Shape, Cameras]:

@@ -4,15 +4,18 @@ Letters: N points, V views.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from pointcmt_cli.api import Cameras, Shape
+from pointcmt_renderers.points_surface import colored_surface
 
 Shading = Literal["depth", "lambert", "silhouette"]
+POINTS = 2048
+"""Of a mesh with colours and without points."""
 
 
 @dataclass(frozen=True)
@@ -59,10 +62,8 @@ class Scene:
 
 
 def scene(shape: Shape, cameras: Cameras, look: Look) -> Scene:
-    """A cloud whole, a mesh by its points; by its vertices where it has none or they have the colours."""
-    colored = look.color and shape.vertex_colors is not None
-    whole = colored or shape.faces is None or shape.points is None
-    cloud = np.ascontiguousarray(shape.vertices if whole else shape.points, np.float32)
+    """See `_cloud_of` for what is drawn."""
+    cloud, colors = _cloud_of(shape, look.color)
     poses, matrices = cameras.poses, cameras.matrices
     if cameras.orthographic:
         matrices[:, 2] = -cameras.world_to_camera[:, 2]
@@ -71,13 +72,34 @@ def scene(shape: Shape, cameras: Cameras, look: Look) -> Scene:
     return Scene(
         cloud=cloud,
         normals=estimated_normals(cloud, look.neighbours) if look.shading == "lambert" else None,
-        colors=_shares(shape.vertex_colors) if colored else None,
+        colors=None if colors is None else np.ascontiguousarray(colors.T / 255.0),
         matrices=matrices,
         parallel=cameras.orthographic,
         nearest=matrices[:, 2, 3] - 1.0,
         sights=np.concatenate([toward, last], axis=1),
         lights=poses[:, :3, :3] @ look.light,
     )
+
+
+def _cloud_of(
+    shape: Shape, color: bool
+) -> tuple[NDArray[np.float32], NDArray[np.floating[Any] | np.uint8] | None]:
+    """Points (N, 3), and RGB (N, 3) in [0, 255] where they are wanted and the shape has some.
+
+    A cloud whole. A mesh by its points, or by its vertices where it has none; in colour by as many points of its
+    surface (POINTS where it has none), framed alike: its own points no longer tell which faces they came from.
+    """
+    if color and shape.faces is not None and _has_colors(shape):
+        found = colored_surface(shape, POINTS if shape.points is None else len(shape.points))
+        if found is not None:
+            return found
+    colors = shape.vertex_colors if color else None
+    whole = colors is not None or shape.faces is None or shape.points is None
+    return np.ascontiguousarray(shape.vertices if whole else shape.points, np.float32), colors
+
+
+def _has_colors(shape: Shape) -> bool:
+    return shape.vertex_colors is not None or shape.face_colors is not None
 
 
 def estimated_normals(cloud: NDArray[np.float32], neighbours: int) -> NDArray[np.float64]:
@@ -93,8 +115,3 @@ def estimated_normals(cloud: NDArray[np.float32], neighbours: int) -> NDArray[np
     around -= around.mean(axis=1, keepdims=True)
     _, vectors = np.linalg.eigh(np.einsum("nki,nkj->nij", around, around))
     return np.ascontiguousarray(vectors[:, :, 0])
-
-
-def _shares(colors: NDArray[np.uint8] | None) -> NDArray[np.float64]:
-    assert colors is not None
-    return np.ascontiguousarray(colors.T / 255.0)
