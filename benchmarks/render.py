@@ -206,6 +206,8 @@ def show_commands(commands: dict[str, dict[str, Any]], projection: list[dict[str
             )
             shares = each["share_of_processor"].items()
             print("   ", ", ".join(f"{stage} {share:.0%}" for stage, share in shares))
+        for what, ratio in command["more_workers_are_faster_by"].items():
+            print(f"    more workers, {what}: {ratio['median']:.2f} times as fast")
     for each in projection:
         print(
             f"ModelNet40, {each['meshes']} meshes, {each['views']} views, {each['workers']} workers: "

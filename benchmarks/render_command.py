@@ -22,6 +22,16 @@ from pointcmt_cli.records import Result
 
 MODELNET40 = 12_311
 """Meshes in all of ModelNet40."""
+PER_SHAPE = (
+    "read and parse",
+    "draw",
+    "sample points",
+    "hash",
+    "compress",
+    "write",
+    "between shapes",
+)
+"""Stages of `--profile` that every shape goes through."""
 
 
 def main() -> None:
@@ -53,17 +63,29 @@ def measure(tree: Path, workers: Sequence[int], size: int, rig: str, rounds: int
                 f"{profile['seconds']:.1f} s",
                 flush=True,
             )
-    first, *_, last = workers
-    pairs = zip(runs[first], runs[last], strict=True)
+    first, last = workers[0], workers[-1]
+    pairs = list(zip(runs[first], runs[last], strict=True))
     return {
         "shapes": runs[first][0]["drawn"],
         "views": runs[first][0]["profile"]["views"],
         "bytes_per_view": runs[first][0]["bytes"] / runs[first][0]["profile"]["views"],
         "workers": [row(number, found) for number, found in runs.items()],
-        f"{last} workers are faster by": spread(
-            [one["profile"]["seconds"] / all_["profile"]["seconds"] for one, all_ in pairs]
-        ),
+        "more_workers_are_faster_by": {
+            "whole_command": spread(
+                [one["profile"]["seconds"] / more["profile"]["seconds"] for one, more in pairs]
+            ),
+            "shapes_alone": spread(
+                [seconds_of_shapes(one) / seconds_of_shapes(more) for one, more in pairs]
+            ),
+        },
     }
+
+
+def seconds_of_shapes(run: Mapping[str, Any]) -> float:
+    """Without what happens once: start-up, and putting everything into one file."""
+    stages = run["profile"]["stages"]
+    per_shape = [each["seconds"] for name, each in stages.items() if name in PER_SHAPE]
+    return float(sum(per_shape) / run["profile"]["processes"])
 
 
 def row(workers: int, runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
