@@ -260,6 +260,33 @@ for options in ({}, {"shader": "pbr"}):
 """
 
 
+HALVED = """
+import tracemalloc
+for color in (False, True):
+    for options in ({}, {"shader": "pbr"}):
+        large = pyrender_gl(platform=platform, color=color, **options)(shapes[1], replace(rig, size=192))
+        wanted = large.reshape(6, 96, 2, 96, 2, -1).astype(int).sum((2, 4)) + 2
+        draw = pyrender_gl(platform=platform, color=color, supersample=2, **options)
+        assert (draw(shapes[1], rig).reshape(wanted.shape) == wanted // 4).all()
+many = replace(rig, poses=np.tile(rig.poses, (10, 1, 1)))
+tracemalloc.start()
+for options in ({}, {"shader": "pbr"}):
+    draw = pyrender_gl(platform=platform, color=True, supersample=2, **options)
+    tracemalloc.reset_peak()
+    before, _ = tracemalloc.get_traced_memory()
+    images = draw(shapes[-1], many)
+    peak = tracemalloc.get_traced_memory()[1] - before
+    assert peak < 1.7 * images.nbytes, (options, peak / images.nbytes)
+"""
+
+
+@PLATFORMS
+def test_views_are_halved_one_by_one(platform: str) -> None:
+    skip_without(platform)
+    done = run(SCENES + HALVED, platform)  # all views at double size would be 5 times the result
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="needs /proc")
 @PLATFORMS
 def test_memory_stays_as_it_is(platform: str) -> None:

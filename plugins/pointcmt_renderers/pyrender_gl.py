@@ -69,14 +69,13 @@ def pyrender_gl(
                 f"{shape.name}: the pyrender renderer draws meshes and this is a cloud; use --renderer points"
             )
         fine = replace(cameras, size=cameras.size * supersample)
-        images = drawing.draw(shape, fine)  # (V, H, W, C)
-        if supersample == 2:
-            large, images = (
-                images,
-                np.empty((len(images), cameras.size, cameras.size, images.shape[3]), np.uint8),
-            )
-            for view, image in enumerate(images):
-                halve(large[view], image)
+        views = drawing.draw(shape, fine)
+        images = np.empty((cameras.views, cameras.size, cameras.size, 3 if color else 1), np.uint8)
+        for image, large in zip(images, views, strict=True):
+            if supersample == 1:
+                image[:] = large
+            else:
+                halve(np.ascontiguousarray(large), image)
         return images if color else images[..., 0]
 
     return draw

@@ -102,19 +102,22 @@ class Light:
         GL.glPixelStorei(GL.GL_PACK_ALIGNMENT, 1)  # rows of any width, without gaps
         GL.glClearColor(1.0, 1.0, 1.0, 1.0)
 
-    def draw(self, shape: Shape, cameras: Cameras) -> NDArray[np.uint8]:
-        """Views (V, H, W, C): C is 3 in colour, else 1."""
-        gl, size = self.gl, cameras.size
+    def draw(self, shape: Shape, cameras: Cameras) -> Iterator[NDArray[np.uint8]]:
+        """View after view (H, W, C): C is 3 in colour, else 1. The next is drawn into the same memory."""
         self.context.make_current()
+        self._frame(cameras.size)
+        return self._views(shape, cameras)
+
+    def _views(self, shape: Shape, cameras: Cameras) -> Iterator[NDArray[np.uint8]]:
+        gl, size = self.gl, cameras.size
         gl.glUseProgram(self.program)
-        self._frame(size)
-        images = np.empty((cameras.views, size, size, 3 if self.color else 1), np.uint8)
+        image = np.empty((size, size, 3 if self.color else 1), np.uint8)
         lens = projection(cameras).astype(np.float32)
         gl.glUniformMatrix4fv(self._at("lens"), 1, True, lens)
         gl.glUniform1i(self._at("parallel"), int(cameras.orthographic))
         pixels = gl.GL_RGB if self.color else gl.GL_RED
         with self._loaded(corners(shape, self.color, self.smooth)) as count:
-            for to_camera, image in zip(cameras.world_to_camera, images, strict=True):
+            for to_camera in cameras.world_to_camera:
                 gl.glUniformMatrix4fv(self._at("view"), 1, True, to_camera.astype(np.float32))
                 gl.glUniform1f(self._at("entered"), -to_camera[2, 3] - 1.0)
                 gl.glBindFramebuffer(gl.GL_FRAMEBUFFER, self.drawn)
@@ -126,7 +129,7 @@ class Light:
                     gl.glBlitFramebuffer(*area, *area, gl.GL_COLOR_BUFFER_BIT, gl.GL_NEAREST)
                     gl.glBindFramebuffer(gl.GL_READ_FRAMEBUFFER, self.read)
                 gl.glReadPixels(0, 0, size, size, pixels, gl.GL_UNSIGNED_BYTE, image)
-        return np.ascontiguousarray(images[:, ::-1])  # GL's row 0 is the lowest
+                yield image[::-1]  # GL's row 0 is the lowest
 
     def _at(self, name: str) -> int:
         """A uniform's place; -1, which GL ignores, where this kind of picture does without it."""

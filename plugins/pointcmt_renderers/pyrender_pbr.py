@@ -4,6 +4,7 @@ Its result is brought back from display gamma to the light renderers' levels. On
 """
 
 import functools
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -37,8 +38,8 @@ class Physical:
         self.renderer = _offscreen()
         self.linear = np.round(255 * (np.arange(256) / 255) ** GAMMA).astype(np.uint8)
 
-    def draw(self, shape: Shape, cameras: Cameras) -> NDArray[np.uint8]:
-        """Views (V, H, W, C): C is 3 in colour, else 1."""
+    def draw(self, shape: Shape, cameras: Cameras) -> Iterator[NDArray[np.uint8]]:
+        """View after view (H, W, C): C is 3 in colour, else 1."""
         size = cameras.size
         self.renderer.viewport_width = self.renderer.viewport_height = size
         scene = self.pyrender.Scene(bg_color=[1.0, 1.0, 1.0, 1.0], ambient_light=[self.ambient] * 3)
@@ -46,13 +47,11 @@ class Physical:
         camera = scene.add(self._camera(cameras))
         lamp = scene.add(self.pyrender.DirectionalLight(intensity=self.diffuse * FULL_LIGHT))
         channels = 3 if self.color else 1
-        images = []
         for pose in cameras.poses:
             scene.set_pose(camera, pose)
             scene.set_pose(lamp, _shining_from(pose[:3, :3] @ self.light))
             pixels, _ = self.renderer.render(scene)
-            images.append(self.linear[pixels[..., :channels]])
-        return np.stack(images)
+            yield self.linear[pixels[..., :channels]]
 
     def _camera(self, cameras: Cameras) -> Any:
         near, far = near_and_far(cameras)
