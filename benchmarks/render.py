@@ -2,7 +2,7 @@
 
 usage: python benchmarks/render.py [--meshes FOLDER] [--tree FOLDER] [--rounds 5] [--pyopengl FOLDER]
 
-Then the whole of `pointcmt render`, with one worker and with one per core in turn: on 500 copies of the same meshes,
+Then the whole of `pointcmt render`, with one worker and with one per core in turn: on 2,000 copies of the same meshes,
 from which all of ModelNet40 is projected, and on `--tree`, a mesh tree of your own.
 
 pyrender pins PyOpenGL 3.1.0, whose OSMesa lacks a function that pyrender calls. To measure it without touching the
@@ -31,7 +31,7 @@ from pointcmt_cli.data.reading import read_file
 
 HERE = Path(__file__).resolve().parent
 SHARED = ROOT.parent / "shared" / "data" / "modelnet_meshes"
-COPIES = (50, 500)
+COPIES = (50, 2000)
 """Shapes of the whole command's runs, few and many: memory must not grow with their number."""
 PLATFORMS = {"OSMesa": "osmesa", "EGL": "egl"}
 RENDERERS = [
@@ -206,6 +206,8 @@ def show_commands(commands: dict[str, dict[str, Any]], projection: list[dict[str
             )
             shares = each["share_of_processor"].items()
             print("   ", ", ".join(f"{stage} {share:.0%}" for stage, share in shares))
+        if len(command["workers"]) == 1:
+            continue
         for what, ratio in command["more_workers_are_faster_by"].items():
             print(f"    more workers, {what}: {ratio['median']:.2f} times as fast")
     for each in projection:

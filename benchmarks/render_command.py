@@ -5,7 +5,6 @@ usage: python benchmarks/render_command.py SOURCE WORKERS SIZE RIG     (one run,
 
 import json
 import resource
-import shutil
 import statistics
 import subprocess
 import sys
@@ -119,7 +118,7 @@ def copies(meshes: Sequence[Path], total: int, tree: Path) -> Path:
         mesh = meshes[number % len(meshes)]
         place = tree / f"class{number % 2}" / "train" / f"{mesh.stem}_{number}.off"
         place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(mesh, place)
+        place.symlink_to(mesh.resolve())
     return tree
 
 
