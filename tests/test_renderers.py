@@ -1,11 +1,13 @@
 """All renderers: found by name, options checked, compiled once, the same bytes in every process."""
 
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import llvmlite.binding
 import pytest
 import trimesh
 from renderer_scenes import from_direction, mesh
@@ -80,6 +82,64 @@ def test_processes_that_compile_at_once_draw_the_same_bytes(tmp_path: Path) -> N
     later = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert {*first, later.stdout} == {first[0]}
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.nbc")} == kept  # only read
+
+
+SCENES = """
+import hashlib
+import numpy as np, trimesh
+from pointcmt_cli.api import Shape
+from pointcmt_cli.data.rigs import cameras
+from pointcmt_renderers import kernels, raster_pixels
+from pointcmt_renderers.raster import raster
+random = np.random.default_rng(0)
+soup = random.uniform(-0.57, 0.57, (600, 3)).astype("f4")
+drawn = [Shape("a/soup", soup, np.arange(600, dtype="i4").reshape(-1, 3))]
+for solid in (trimesh.creation.icosphere(3, 0.9), trimesh.creation.box((1.1, 0.9, 0.7))):
+    colors = random.integers(0, 256, solid.vertices.shape).astype("u1")
+    faces = solid.faces.astype("i4")
+    drawn.append(Shape("a/b", solid.vertices.astype("f4"), faces, vertex_colors=colors))
+digest = hashlib.sha256()
+for options in (
+    {},
+    {"color": True, "normals": "smooth", "supersample": 2},
+    {"color": True, "shading": "normal"},
+    {"shading": "depth"},
+):
+    draw = raster(**options)
+    for shape in drawn:
+        digest.update(draw(shape, cameras("dodecahedron20", 96)).tobytes())
+kept = (kernels.fill, kernels.project, kernels.look_up, raster_pixels.interpolate)
+code = "".join(text for kernel in kept for text in kernel.inspect_asm().values())
+print(digest.hexdigest(), *(wide in code for wide in ("%xmm", "%ymm", "%zmm")))
+"""
+LEVELS = {"sse2": ("x86-64", "Prescott"), "avx2": ("x86-64-v3", "Haswell")}
+"""What LLVM and OpenBLAS call a processor that has no more than that."""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    platform.machine().lower() not in ("x86_64", "amd64"), reason="needs an x86-64 processor"
+)
+def test_raster_draws_the_same_bytes_at_every_width_of_vectors(tmp_path: Path) -> None:
+    digests, widths = {}, {}
+    has = llvmlite.binding.get_host_cpu_features()
+    for level in [*(each for each in LEVELS if has.get(each)), "own"]:
+        variables = {"NUMBA_CACHE_DIR": str(tmp_path / level), "OMP_NUM_THREADS": "1"}
+        if level in LEVELS:
+            variables["NUMBA_CPU_NAME"], variables["OPENBLAS_CORETYPE"] = LEVELS[level]
+            variables["NUMBA_CPU_FEATURES"] = ""
+        done = subprocess.run(
+            [sys.executable, "-c", SCENES],
+            env=os.environ | variables,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stderr
+        digests[level], *widths[level] = done.stdout.split()
+    assert widths["sse2"] == ["True", "False", "False"]  # each ran what its name says
+    assert widths.get("avx2", ["True", "True", "False"]) == ["True", "True", "False"]
+    assert len(set(digests.values())) == 1, (digests, widths)
 
 
 def test_compiles_without_any_place_for_a_cache() -> None:
