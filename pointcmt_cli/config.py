@@ -18,6 +18,10 @@ HELD_OUT_FRACTION = 0.15
 """Share of the train split that the hash of the name sets apart as `val`; every selection uses it."""
 IMAGE_SIZE = 224
 """Pixels of a view: the input size of ImageNet networks."""
+RIG = "mvcnn12"
+"""MVCNN's 12 views; the reference's 20 (`dodecahedron20`) cost more for little on a CPU."""
+POINTS = 2048
+"""Points kept per shape."""
 DEFAULT_RENDERERS = {"mesh": "raster", "cloud": "points"}
 """Renderer plug-in for each kind of source."""
 SMOOTHING = 0.2
@@ -34,17 +38,16 @@ class RenderConfig:
     """Folder for every default file name."""
     out: Path | None = None
     """views.h5, or the folder of pictures."""
-    rig: str = "mvcnn12"
-    """A rig's name, or a TOML or JSON file of cameras. MVCNN's 12 views; the reference's 20 (`dodecahedron20`) cost
-    more for little on a CPU."""
+    rig: str | None = None
+    """A rig's name, or a TOML or JSON file of cameras; None: RIG."""
     projection: Projection | None = None
     """None: perspective, or what the rig's file says."""
     margin: float | None = None
     """Between the unit sphere and the image's border, as a share of its radius; None: rigs.MARGIN."""
     image_size: int | None = None
     """Pixels; None: IMAGE_SIZE, or with `views_from` what the pictures have."""
-    points: int = 2048
-    """Points kept per shape; training draws its own number from them."""
+    points: int | None = None
+    """Points kept per shape; training draws its own number from them. None: POINTS."""
     renderer: str | None = None
     """Plug-in name; None: DEFAULT_RENDERERS."""
     renderer_options: Mapping[str, Any] = field(default_factory=dict)

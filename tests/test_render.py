@@ -24,7 +24,7 @@ from pointcmt_cli.data.lock import exclusive
 from pointcmt_cli.data.shards import Kept, read_shards
 from pointcmt_cli.data.store import read_index, read_shapes
 from pointcmt_cli.engine.render import render
-from pointcmt_cli.errors import DataError, PluginError, StaleError, UsageError
+from pointcmt_cli.errors import DataError, PluginError, PointCMTError, StaleError, UsageError
 from pointcmt_cli.records import Note, Progress, Result
 
 COMMAND = [sys.executable, "-m", "pointcmt_cli", "render"]
@@ -331,7 +331,27 @@ def test_unknown_names_fail_before_anything_is_drawn(meshes: Path) -> None:
         run(config(meshes, rig="sphere:600", image_size=2048))
     with pytest.raises(DataError, match="no picture format"):
         run(config(meshes, preview=meshes.parent / "sheet.txt"))
+    with pytest.raises(DataError, match=r"sheet\.png: .* is no folder; name another folder"):
+        run(config(meshes, preview=meshes / "chair/train/chair_0000.off/sheet.png"))
     assert leftovers(meshes.parent) == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"renderer": "rastre"}, "did you mean 'raster'"),
+        ({"renderer_options": {"colour": "red"}}, "no option 'colour'"),
+        ({"rig": "ring"}, "no rig named 'ring'"),
+        ({"format": "png"}, "needs a folder for the pictures: --out DIR"),
+        ({"rig": "sphere:600", "image_size": 2048}, "too much for one shape: a smaller --image"),
+        ({"preview": Path(__file__) / "sheet.png"}, "is no folder; name another folder"),
+    ],
+)
+def test_what_was_typed_is_read_before_the_source(
+    tmp_path: Path, wrong: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(PointCMTError, match=message):
+        run(config(tmp_path / "nowhere", **wrong))
 
 
 def test_a_deadly_shape_costs_itself_alone(meshes: Path) -> None:

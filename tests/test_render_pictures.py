@@ -95,7 +95,6 @@ def test_other_settings_are_named_and_force_leaves_no_view_too_many(meshes: Path
         StaleError, match=r"images was made with rig mvcnn12, now orthogonal6: --force"
     ):
         run(png(meshes, rig="orthogonal6"))
-    run(png(meshes, points=128))  # no part of a picture
     assert run(png(meshes, rig="orthogonal6", force=True))["drawn"] == 12
     assert len(content(images)) == 12 * 6
 
@@ -188,6 +187,13 @@ def test_one_class_is_enough_for_pictures(meshes: Path) -> None:
         run(config(meshes))
 
 
+def test_what_pictures_have_no_place_for_is_refused(meshes: Path) -> None:
+    with pytest.raises(UsageError, match="--points and --format png: pictures hold no points"):
+        run(png(meshes, points=2048))
+    with pytest.raises(UsageError, match="600 views of 2048 x 2048 pixels are too much for one"):
+        run(png(meshes, rig="sphere:600", image_size=2048))
+
+
 def test_a_folder_is_needed(meshes: Path) -> None:
     with pytest.raises(UsageError, match="--format png needs a folder for the pictures: --out DIR"):
         run(replace(png(meshes), out=None))
@@ -239,6 +245,10 @@ def test_the_command_says_what_there_is(meshes: Path) -> None:
 
     out = str(meshes.parent / "images")
     line = command(meshes, "--format", "png", "--out", out, "--workers", "1")
+    refused = subprocess.run(line, env=environment(), capture_output=True, text=True)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "--points and --format png: pictures hold no points" in refused.stderr
+    del line[line.index("--points") : line.index("--points") + 2]
     done = subprocess.run(line, env=environment(), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "12 views a shape; 12 drawn, 0 kept" in done.stdout

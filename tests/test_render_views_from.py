@@ -160,6 +160,7 @@ def test_what_cannot_be_meant_is_refused(meshes: Path) -> None:
     write_pictures(images, by_class)
     for key, value in (
         ("rig", "sphere:3"),
+        ("rig", "mvcnn12"),
         ("shading", "depth"),
         ("margin", 0.0),
         ("renderer", "raster"),

@@ -32,7 +32,7 @@ def config(meshes: Path, **changes: Any) -> RenderConfig:
     settings = {
         "work": meshes.parent,
         "image_size": 32,
-        "points": 64,
+        "points": None if changes.get("format") == "png" else 64,
         "renderer": "toy_renderers:dots",
         "workers": 1,
     }

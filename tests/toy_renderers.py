@@ -28,7 +28,7 @@ def dots(*, gray: int = 0) -> Renderer:
     return lambda shape, cameras: np.maximum(draw(shape, cameras), np.uint8(gray))
 
 
-def painted(*, color: bool = False) -> Renderer:
+def painted(*, color: bool = False, shading: str = "") -> Renderer:
     """The first vertex's colour wherever `draw` is black; red where the reader gives none."""
 
     def render(shape: Shape, cameras: Cameras) -> NDArray[np.uint8]:

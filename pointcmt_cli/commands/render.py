@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from pointcmt_cli.commands import options, render_report
-from pointcmt_cli.config import IMAGE_SIZE, Axis, Projection, RenderConfig, ViewsFormat
+from pointcmt_cli.config import IMAGE_SIZE, POINTS, RIG, Axis, Projection, RenderConfig, ViewsFormat
 
 VIEWS = "Points and views"
 SPLIT = "Split"
@@ -23,14 +23,16 @@ def render(
         ),
     ],
     rig: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--rig",
             metavar="NAME|FILE",
             help="Where the cameras stand: mvcnn12, dodecahedron20, orthogonal6, circle:N@ELEVATION (N around the "
             "shape, degrees above the ground, 30 by default), sphere:N (spread evenly), or a .toml or .json file of "
             "cameras, each with position (target, up), azimuth and elevation (distance), or matrix (4x4, "
-            "camera-to-world).",
+            "camera-to-world). By default "
+            f"{RIG}.",
+            show_default=False,
             rich_help_panel=VIEWS,
         ),
     ] = RenderConfig.rig,
@@ -96,12 +98,13 @@ def render(
         ),
     ] = RenderConfig.image_size,
     points: Annotated[
-        int,
+        int | None,
         typer.Option(
             "--points",
             min=1,
             max=1_000_000,
-            help="Points per shape; drawn uniformly by area from meshes.",
+            help=f"Points per shape, by default {POINTS}; drawn uniformly by area from meshes.",
+            show_default=False,
             rich_help_panel=VIEWS,
         ),
     ] = RenderConfig.points,

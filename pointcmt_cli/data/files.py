@@ -39,6 +39,14 @@ def atomic(path: Path, sync: bool = True) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def check_folder(path: Path) -> None:
+    """Raise at once where `path` could not be written at the end of a long run."""
+    folder = next(each for each in path.absolute().parents if each.exists())
+    if not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
+        reason = "may not be written in" if folder.is_dir() else "is no folder"
+        raise DataError(f"cannot write {path}: {folder} {reason}; name another folder")
+
+
 def cannot_write(path: Path, error: OSError) -> Exception:
     """What to raise: a user's error where space or rights are lacking, else the error itself."""
     mend = _mend(error)

@@ -5,7 +5,6 @@ materials, shadows. Same input, same file, whatever the number of workers, the o
 often the run was killed on the way.
 """
 
-import math
 import tempfile
 import time
 from collections.abc import Generator
@@ -23,7 +22,8 @@ from pointcmt_cli.data.shards import Shards
 from pointcmt_cli.engine.render_pictures import render_pictures
 from pointcmt_cli.engine.render_settings import (
     PICTURES,
-    check_pictures,
+    check,
+    check_size,
     looks,
     matrices,
     picture_settings,
@@ -41,20 +41,10 @@ from pointcmt_cli.engine.render_shapes import (
 from pointcmt_cli.errors import UsageError
 from pointcmt_cli.records import Note, Record, Records, Result
 
-LARGEST = 2**31
-"""Bytes of one shape's views, which are one chunk: HDF5 takes less than 4 GiB."""
-
 
 def render(config: RenderConfig) -> Records:
     """Recognise, draw what is missing, write it; a shape that cannot be drawn is left out and named."""
-    if config.preview:
-        preview.picture_format(config.preview)
-    if config.only and config.force:
-        raise UsageError(
-            "--only draws its shapes anew in any case, and keeps the others: leave out --force"
-        )
-    if config.views_from:
-        check_pictures(config)
+    check(config)
     planned = yield from plan(config)
     if config.views_from:
         planned = yield from with_pictures(planned, config.views_from)
@@ -78,6 +68,7 @@ def with_pictures(plan: Plan, folder: Path) -> Generator[Record, None, Plan]:
         )
     unknown = np.full((tree.views, 4, 4), np.nan)
     cameras = Cameras(PICTURES, unknown, config.image_size or tree.size)
+    check_size(cameras, config.color)
     yield Note(f"{folder}: {tree.views} pictures a shape, {cameras.size} x {cameras.size} pixels")
     chosen = {item.name for item in plan.chosen}
     return replace(
@@ -107,11 +98,6 @@ def render_views(plan: Plan, out: Path) -> Records:
     began = time.monotonic()
     config, source, cameras, settings = plan.config, plan.source, plan.cameras, plan.settings
     only = bool(config.only)
-    if math.prod(cameras.shape(config.color)) > LARGEST:
-        raise UsageError(
-            f"{cameras.views} views of {cameras.size} x {cameras.size} pixels are too much for one shape: "
-            "a smaller --image-size, fewer views, or --format png"
-        )
     if out.is_dir():
         raise UsageError(
             f"{out} is a folder; the views go into a file (--format png makes pictures)"
@@ -151,7 +137,7 @@ def render_views(plan: Plan, out: Path) -> Records:
                 reuse.rows(items, kept, out, shards),
                 total=len(items),
                 shape=cameras.shape(config.color),
-                points=config.points,
+                points=settings["points"],
                 attributes={**settings, "class_names": source.classes, **told(cameras, settings)},
                 cameras=matrices(cameras, settings),
             )

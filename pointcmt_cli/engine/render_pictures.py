@@ -13,7 +13,7 @@ from pointcmt_cli.data.lock import exclusive
 from pointcmt_cli.data.pictures import Pictures
 from pointcmt_cli.data.shards import Shards
 from pointcmt_cli.data.sources import Item
-from pointcmt_cli.engine.render_settings import matrices, told
+from pointcmt_cli.engine.render_settings import matrices, pictures_folder, told
 from pointcmt_cli.engine.render_shapes import (
     Plan,
     described,
@@ -22,7 +22,7 @@ from pointcmt_cli.engine.render_shapes import (
     what_to_do,
     without,
 )
-from pointcmt_cli.errors import DataError, UsageError
+from pointcmt_cli.errors import DataError
 from pointcmt_cli.records import Note, Records, Result
 
 
@@ -30,11 +30,7 @@ def render_pictures(plan: Plan) -> Records:
     """Draw what is missing, each shape straight into its files."""
     began = time.monotonic()
     config, cameras = plan.config, plan.cameras
-    out, settings = config.out, _settings(plan)
-    if out is None:
-        raise UsageError("--format png needs a folder for the pictures: --out DIR")
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"--out {out} is a file; --format png needs a folder")
+    out, settings = pictures_folder(config), _settings(plan)
     pictures = Pictures(out, digest(settings))
     shards = Shards(out / ".parts", pictures.settings)
     with exclusive(out.resolve()):  # which has a name even where it was typed as "."

@@ -4,20 +4,25 @@ Settings that differ from an existing file's are never passed over in silence (`
 """
 
 import json
+import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pointcmt_cli import discovery
-from pointcmt_cli.config import DEFAULT_RENDERERS, RenderConfig
-from pointcmt_cli.data.files import digest
+from pointcmt_cli.config import DEFAULT_RENDERERS, POINTS, RenderConfig
+from pointcmt_cli.data.files import check_folder, digest
 from pointcmt_cli.data.picture_tree import PictureTree
+from pointcmt_cli.data.preview import picture_format
 from pointcmt_cli.data.rigs import MARGIN, Cameras
 from pointcmt_cli.data.sources import Source
 from pointcmt_cli.errors import UsageError
 
+LARGEST = 2**31
+"""Bytes of one shape's views: each process holds them, and as one chunk HDF5 takes less than 4 GiB."""
 RECIPE = 2
 """Raised whenever reading, sampling or a rig changes what is kept of a shape: older rows are then drawn again."""
 PICTURES = "images"
@@ -50,7 +55,7 @@ def shape_settings(config: RenderConfig, source: Source, cameras: Cameras) -> di
         "up": config.up or OWN_AXIS,
         "color": config.color,
         "shading": config.shading,
-        "points": config.points,
+        "points": config.points or POINTS,
         "renderer": plugin.name,
         "renderer_options": json.dumps(options, sort_keys=True),
         "renderer_distribution": plugin.distribution,
@@ -65,7 +70,7 @@ def picture_settings(config: RenderConfig, tree: PictureTree) -> dict[str, Any]:
         "image_size": config.image_size or tree.size,
         "up": config.up or OWN_AXIS,
         "color": config.color,
-        "points": config.points,
+        "points": config.points or POINTS,
         "renderer": PICTURES,
         "renderer_options": json.dumps({"views": tree.views}),
         **dict.fromkeys(("rig", "projection", "margin", "shading")),
@@ -79,7 +84,48 @@ def looks(config: RenderConfig) -> bool:
     return bool(config.only and config.preview and config.out is None and config.format != "png")
 
 
-def check_pictures(config: RenderConfig) -> None:
+def check(config: RenderConfig) -> None:
+    """All that can be refused before the source is looked at."""
+    if config.preview:
+        picture_format(config.preview)
+        check_folder(config.preview)
+    if config.only and config.force:
+        raise UsageError(
+            "--only draws its shapes anew in any case, and keeps the others: leave out --force"
+        )
+    if config.views_from:
+        _check_imported(config)
+    if config.format == "png":
+        if config.points is not None:
+            raise UsageError("--points and --format png: pictures hold no points")
+        pictures_folder(config)
+    options = renderer_options(config)
+    if config.renderer and not config.views_from:
+        discovery.find("renderers", config.renderer)
+        if options:
+            discovery.build("renderers", config.renderer, options)
+
+
+def check_size(cameras: Cameras, color: bool) -> None:
+    """The views of one shape are no more than LARGEST."""
+    if math.prod(cameras.shape(color)) > LARGEST:
+        raise UsageError(
+            f"{cameras.views} views of {cameras.size} x {cameras.size} pixels are too much for one shape: "
+            "a smaller --image-size or fewer views"
+        )
+
+
+def pictures_folder(config: RenderConfig) -> Path:
+    """Where --format png writes."""
+    out = config.out
+    if out is None:
+        raise UsageError("--format png needs a folder for the pictures: --out DIR")
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"--out {out} is a file; --format png needs a folder")
+    return out
+
+
+def _check_imported(config: RenderConfig) -> None:
     """Nothing was said that pictures from elsewhere make idle."""
     idle = {
         "renderer": config.renderer,
@@ -87,7 +133,7 @@ def check_pictures(config: RenderConfig) -> None:
         "shading": config.shading,
         "projection": config.projection,
         "margin": config.margin,
-        "rig": config.rig if config.rig != RenderConfig.rig else None,
+        "rig": config.rig,
         "format": config.format if config.format != RenderConfig.format else None,
     }
     if typed := [key for key, value in idle.items() if value is not None]:

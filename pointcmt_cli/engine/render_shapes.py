@@ -11,7 +11,7 @@ from typing import Any
 from joblib import cpu_count
 
 from pointcmt_cli import discovery
-from pointcmt_cli.config import IMAGE_SIZE, RenderConfig
+from pointcmt_cli.config import IMAGE_SIZE, RIG, RenderConfig
 from pointcmt_cli.data import rigs, selection, sources
 from pointcmt_cli.data.pictures import Pictures
 from pointcmt_cli.data.rigs import Cameras
@@ -21,6 +21,7 @@ from pointcmt_cli.engine import cluster
 from pointcmt_cli.engine.drawing import Drawn, Job
 from pointcmt_cli.engine.laps import Laps, summary
 from pointcmt_cli.engine.render_settings import (
+    check_size,
     looks,
     renderer_options,
     shape_settings,
@@ -56,6 +57,10 @@ class Plan:
 def plan(config: RenderConfig) -> Generator[Record, None, Plan]:
     """Recognise the source, and read what was asked for."""
     laps = Laps()
+    cameras = rigs.cameras(
+        config.rig or RIG, config.image_size or IMAGE_SIZE, config.projection, config.margin
+    )
+    check_size(cameras, config.color)
     if config.cluster:
         cluster.check(config.cluster, config.workers)
     source = sources.recognise(
@@ -70,9 +75,6 @@ def plan(config: RenderConfig) -> Generator[Record, None, Plan]:
     chosen = selection.select(source.items, config.only) if config.only else source.items
     if config.only:
         yield Note(f"--only: {len(chosen)} of {len(source.items)} shapes")
-    cameras = rigs.cameras(
-        config.rig, config.image_size or IMAGE_SIZE, config.projection, config.margin
-    )
     per_shape = shape_settings(config, source, cameras)
     return Plan(config, source, chosen, cameras, renderer_options(config), per_shape, laps)
 
@@ -91,7 +93,7 @@ def draw_missing(
         renderer=renderer,
         options=json.dumps(plan.options, sort_keys=True),
         cameras=plan.cameras,
-        points=config.points,
+        points=plan.per_shape["points"],
         color=config.color,
         up=config.up,
         shards=shards,

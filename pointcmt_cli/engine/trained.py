@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 import numpy as np
 
-from pointcmt_cli.config import Axis, RenderConfig
+from pointcmt_cli.config import POINTS, Axis
 from pointcmt_cli.data.store import ShapeSet, read_shapes
 from pointcmt_cli.engine import checkpoint
 from pointcmt_cli.errors import DataError
@@ -45,7 +45,7 @@ class Trained:
     @property
     def stored_points(self) -> int:
         """P: points per shape in the file that it was trained from; its N were drawn from them."""
-        stored = self.values["provenance"].get("stored_points", RenderConfig.points)
+        stored = self.values["provenance"].get("stored_points", POINTS)
         return max(int(stored), self.points)
 
     @property
