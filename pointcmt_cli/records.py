@@ -31,5 +31,10 @@ class Result:
     values: Mapping[str, Any]
 
 
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """`1 view`, `2 views`; `many` where an s does not do."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
 Record: TypeAlias = Note | Progress | Result
 Records: TypeAlias = Iterator[Record]

@@ -187,6 +187,15 @@ def test_one_class_is_enough_for_pictures(meshes: Path) -> None:
         run(config(meshes))
 
 
+def test_a_flat_folder_becomes_pictures_or_is_looked_at(meshes: Path) -> None:
+    flat = meshes / "chair/train"
+    assert run(config(flat, format="png", out=meshes.parent / "images"))["drawn"] == 3
+    look = {"only": ("chair_0000",), "preview": meshes.parent / "look.png"}
+    assert run(config(flat, **look))["drawn"] == 1
+    with pytest.raises(DataError, match="its 3 meshes lie in no class folder; put them into one"):
+        run(config(flat))
+
+
 def test_what_pictures_have_no_place_for_is_refused(meshes: Path) -> None:
     with pytest.raises(UsageError, match="--points and --format png: pictures hold no points"):
         run(png(meshes, points=2048))

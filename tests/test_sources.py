@@ -11,7 +11,7 @@ import pytest
 
 from pointcmt_cli.data.reading import read
 from pointcmt_cli.data.scanobjectnn import CLASSES
-from pointcmt_cli.data.sources import Source, recognise
+from pointcmt_cli.data.sources import Source, check_classes, recognise
 from pointcmt_cli.errors import DataError, UsageError
 
 OFF = "OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n"
@@ -156,9 +156,39 @@ def test_trees_that_are_refused(tmp_path: Path, names: list[str], message: str) 
     assert "\n" not in str(caught.value)
 
 
+def test_a_flat_folder_is_one_class_and_no_data_set(tmp_path: Path) -> None:
+    """As it is it can be drawn; a classifier needs class folders, and the line says which."""
+    root = put(tmp_path / "chairs", "1.off", "2.off", "textures/wood.png", "notes.md")
+    source = found(root)
+    assert (source.layout, source.kind, source.classes) == ("mesh folder", "mesh", ["chairs"])
+    assert [item.name for item in source.items] == ["chairs/1", "chairs/2"]
+    message = (
+        r"chairs: its 2 meshes lie in no class folder; put them into one folder per class "
+        r"\(.*chairs.CLASS.NAME\.off\), or make only pictures of them \(--format png\)$"
+    )
+    with pytest.raises(DataError, match=message):
+        check_classes(source)
+    (root / "2.off").unlink()
+    assert "mesh folder, 1 class, 1 mesh (" in found(root).summary
+    with pytest.raises(DataError, match="its 1 mesh lies in no class folder"):
+        check_classes(found(root))
+    put(root, "sub/a/1.off", "sub/b/1.off")
+    with pytest.raises(DataError, match=r"did you mean .*sub \(mesh tree\)"):
+        found(root)
+
+
+def test_text_alone_is_clouds_and_beside_pictures_is_none(tmp_path: Path) -> None:
+    clouds = put(tmp_path / "clouds", "1.txt", "2.txt", text=CLOUD)
+    assert (found(clouds).layout, len(found(clouds).items)) == ("point-cloud folder", 2)
+    with pytest.raises(DataError, match="no shapes found; it holds pictures"):
+        found(put(tmp_path / "pictures", "README.txt", "1.png"))
+
+
 def test_paths_that_are_refused(tmp_path: Path) -> None:
     put(tmp_path, "x.off", "a/1.off", "b/1.off")
-    with pytest.raises(UsageError, match=r"x\.off: is a file, not a folder"):
+    with pytest.raises(
+        UsageError, match=r"x\.off: is a file, not a folder; name the .* --only x --preview look"
+    ):
         found(tmp_path / "x.off")
     with pytest.raises(UsageError, match="nowhere: no such folder"):
         found(tmp_path / "nowhere")

@@ -32,10 +32,11 @@ def show_profile(profile: dict[str, Any], before: float) -> None:
 def show(result: dict[str, Any], work: Path, out: Path | None) -> None:
     """Counts, what was left out and why, size, time, and the command that comes next."""
     from pointcmt_cli import console
+    from pointcmt_cli.records import counted
 
     if result.get("look"):
-        count = sum(result["counts"].values())
-        console.line(f"{result['path']}: {count} shapes, {result['views']} views each")
+        count = counted(sum(result["counts"].values()), "shape")
+        console.line(f"{result['path']}: {count}, {counted(result['views'], 'view')} each")
         return
     counts, left_out = result["counts"], result["failures"]
     variant = f" {result['variant']}" if result["variant"] else ""
@@ -53,7 +54,7 @@ def show(result: dict[str, Any], work: Path, out: Path | None) -> None:
             console.line(f"  {each['name']}: {each['reason']}")
     size = f", {result['bytes'] / 1e6:.1f} MB" if result["bytes"] else ""
     console.line(
-        f"{result['views']} views a shape{size}; {result['drawn']} drawn, "
+        f"{counted(result['views'], 'view')} a shape{size}; {result['drawn']} drawn, "
         f"{result['kept']} kept; {result['seconds']:.1f} s"
     )
     if not result["digest"]:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from pointcmt_cli.data.layouts import benchmark
 from pointcmt_cli.data.split import split_of
-from pointcmt_cli.data.trees import Found, Kind, subfolders, tree
+from pointcmt_cli.data.trees import FLAT, Found, Kind, flat, subfolders, tree
 from pointcmt_cli.errors import DataError, PointCMTError, UsageError
+from pointcmt_cli.records import counted
 
 _EXPECTED = (
     "expected CLASS/train/NAME.off and CLASS/test/NAME.off, or CLASS/NAME.off "
@@ -40,7 +41,8 @@ class Source:
 
     root: Path
     layout: str
-    """`mesh tree`, `point-cloud tree`, or the name of a benchmark."""
+    """`mesh tree`, `point-cloud tree`, `mesh folder` or `point-cloud folder` (without class folders), or a
+    benchmark's name."""
     variant: str | None
     """OBJ_ONLY, OBJ_BG, PB_T50_RS, ...; None where the layout has none."""
     kind: Kind
@@ -59,11 +61,17 @@ class Source:
         """One line for the reader."""
         counts = ", ".join(f"{count} {split}" for split, count in self.counts().items())
         variant = f" {self.variant}" if self.variant else ""
-        unit = {"mesh": "meshes", "cloud": "point clouds"}[self.kind]
         return (
-            f"{self.root}: {self.layout}{variant}, {len(self.classes)} classes, "
-            f"{len(self.items)} {unit} ({counts})"
+            f"{self.root}: {self.layout}{variant}, {counted(len(self.classes), 'class', 'classes')}, "
+            f"{self.shapes} ({counts})"
         )
+
+    @property
+    def shapes(self) -> str:
+        """Their number and kind."""
+        if self.kind == "mesh":
+            return counted(len(self.items), "mesh", "meshes")
+        return counted(len(self.items), "point cloud")
 
 
 def recognise(
@@ -75,11 +83,18 @@ def recognise(
     unless the source has a `val` of its own.
     """
     if not root.is_dir():
-        reason = "is a file, not a folder" if root.exists() else "no such folder"
-        raise UsageError(f"{root}: {reason}")
+        if not root.exists():
+            raise UsageError(f"{root}: no such folder")
+        raise UsageError(
+            f"{root}: is a file, not a folder; name the folder it lies in ({root.parent}), and to look at it alone "
+            f"--only {root.stem} --preview look.png"
+        )
     found = _find(root, variant)
     if found is None:
-        raise DataError(f"{root}: no shapes found; {_hint(root)}")
+        meant = _meant(root)
+        found = None if meant else flat(root)
+        if found is None:
+            raise DataError(f"{root}: no shapes found; {meant or _hint(root)}")
     if variant is not None and found.variant is None:
         raise UsageError(f"--variant {variant}: {root} is a {found.layout}, which has no variants")
     items = _items(found, test_fraction, held_out_fraction)
@@ -89,6 +104,13 @@ def recognise(
 
 def check_classes(source: Source) -> None:
     """Raise where a classifier would have nothing to tell apart."""
+    if source.layout.endswith(f" {FLAT}"):
+        lies = "lies" if len(source.items) == 1 else "lie"
+        raise DataError(
+            f"{source.root}: its {source.shapes} {lies} in no class folder; put them into one folder per class "
+            f"({source.root / 'CLASS' / 'NAME'}{source.items[0].path.suffix}), or make only pictures of them "
+            "(--format png)"
+        )
     if len(source.classes) < 2:
         raise DataError(
             f"{source.root}: only one class ({source.classes[0]}); a classifier needs at least two folders of shapes "
@@ -130,8 +152,8 @@ def _place(item: Item, root: Path) -> str:
     return place if item.row is None else f"{place}, row {item.row}"
 
 
-def _hint(root: Path) -> str:
-    """The folder below, where that is the one that was meant; else what is expected."""
+def _meant(root: Path) -> str | None:
+    """The folder below, where that is the one that was meant."""
     for folder in subfolders(root):
         try:
             found = _find(folder, None)
@@ -139,6 +161,11 @@ def _hint(root: Path) -> str:
             continue
         if found is not None and len(found.classes) > 1:
             return f"did you mean {folder} ({found.layout})?"
+    return None
+
+
+def _hint(root: Path) -> str:
+    """What is there instead of shapes, or what is expected."""
     picture = next((path for path in root.rglob("*") if path.suffix.lower() in _PICTURES), None)
     if picture:
         return (

@@ -5,7 +5,7 @@ Hidden files, macOS's `._` copies and `__MACOSX` are passed over.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -18,6 +18,8 @@ Kind = Literal["mesh", "cloud"]
 SPLITS = ("train", "val", "test")
 MESH_ENDINGS = frozenset({".off", ".obj", ".ply", ".stl", ".glb"})
 CLOUD_ENDINGS = frozenset({".npy", ".npz", ".ply", ".xyz", ".txt", ".pcd"})
+FLAT = "folder"
+"""How the layout is named whose shapes lie in no class folder."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +54,28 @@ def subfolders(folder: Path) -> list[Path]:
 
 def tree(root: Path) -> Found | None:
     """The classes below `root`; None when no folder there holds a shape."""
+    return _gathered(root, class_folders(root), "tree")
+
+
+def flat(root: Path) -> Found | None:
+    """The shapes that lie in `root` itself, as one class with its name; None where there are none.
+
+    Text counts as clouds where nothing else is there: a README.txt is no shape.
+    """
+    endings = {path.suffix.lower() for path in listed(root)}
+    if not endings & (MESH_ENDINGS | CLOUD_ENDINGS - {".txt"}) and endings != {".txt"}:
+        return None
+    return _gathered(root, [(root.resolve().name or "shapes", None, root)], FLAT)
+
+
+def _gathered(
+    root: Path, folders: Iterable[tuple[str, str | None, Path]], layout: str
+) -> Found | None:
+    """The shapes in these folders, each with its class and split."""
     files: dict[str, list[tuple[str | None, Path]]] = {}
     left_out: Counter[str] = Counter()
     notes = []
-    for name, split, folder in class_folders(root):
+    for name, split, folder in folders:
         shapes = files.setdefault(name, [])
         for path in listed(folder):
             if path.is_dir():
@@ -81,7 +101,7 @@ def tree(root: Path) -> Found | None:
         for label, name in enumerate(classes)
         for split, path in files[name]
     ]
-    layout = "mesh tree" if kind == "mesh" else "point-cloud tree"
+    layout = f"{'mesh' if kind == 'mesh' else 'point-cloud'} {layout}"
     return Found(layout, kind, classes, entries, notes=tuple(notes))
 
 

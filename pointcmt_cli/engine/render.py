@@ -39,7 +39,7 @@ from pointcmt_cli.engine.render_shapes import (
     without,
 )
 from pointcmt_cli.errors import UsageError
-from pointcmt_cli.records import Note, Record, Records, Result
+from pointcmt_cli.records import Note, Record, Records, Result, counted
 
 
 def render(config: RenderConfig) -> Records:
@@ -69,7 +69,9 @@ def with_pictures(plan: Plan, folder: Path) -> Generator[Record, None, Plan]:
     unknown = np.full((tree.views, 4, 4), np.nan)
     cameras = Cameras(PICTURES, unknown, config.image_size or tree.size)
     check_size(cameras, config.color)
-    yield Note(f"{folder}: {tree.views} pictures a shape, {cameras.size} x {cameras.size} pixels")
+    yield Note(
+        f"{folder}: {counted(tree.views, 'picture')} a shape, {cameras.size} x {cameras.size} pixels"
+    )
     chosen = {item.name for item in plan.chosen}
     return replace(
         plan,

@@ -20,6 +20,7 @@ from pointcmt_cli.data.preview import picture_format
 from pointcmt_cli.data.rigs import MARGIN, Cameras
 from pointcmt_cli.data.sources import Source
 from pointcmt_cli.errors import UsageError
+from pointcmt_cli.records import counted
 
 LARGEST = 2**31
 """Bytes of one shape's views: each process holds them, and as one chunk HDF5 takes less than 4 GiB."""
@@ -110,7 +111,7 @@ def check_size(cameras: Cameras, color: bool) -> None:
     """The views of one shape are no more than LARGEST."""
     if math.prod(cameras.shape(color)) > LARGEST:
         raise UsageError(
-            f"{cameras.views} views of {cameras.size} x {cameras.size} pixels are too much for one shape: "
+            f"{counted(cameras.views, 'view')} of {cameras.size} x {cameras.size} pixels are too much for one shape: "
             "a smaller --image-size or fewer views"
         )
 

@@ -29,7 +29,7 @@ from pointcmt_cli.engine.render_settings import (
 )
 from pointcmt_cli.engine.workers import draw_all, local
 from pointcmt_cli.errors import DataError
-from pointcmt_cli.records import Note, Progress, Record, Records
+from pointcmt_cli.records import Note, Progress, Record, Records, counted
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def plan(config: RenderConfig) -> Generator[Record, None, Plan]:
         yield Note(note, warning=True)
     chosen = selection.select(source.items, config.only) if config.only else source.items
     if config.only:
-        yield Note(f"--only: {len(chosen)} of {len(source.items)} shapes")
+        yield Note(f"--only: {len(chosen)} of {counted(len(source.items), 'shape')}")
     per_shape = shape_settings(config, source, cameras)
     return Plan(config, source, chosen, cameras, renderer_options(config), per_shape, laps)
 
@@ -132,7 +132,9 @@ def draw_missing(
 def what_to_do(kept: Collection[str], missing: Sequence[Item]) -> Records:
     """Where a run goes on: how much of it."""
     if kept and missing:
-        yield Note(f"{len(kept)} shapes are drawn already, {len(missing)} to go")
+        yield Note(
+            f"{counted(len(kept), 'shape is', 'shapes are')} drawn already, {len(missing)} to go"
+        )
 
 
 def without(items: Sequence[Item], failures: Sequence[Drawn], plan: Plan) -> list[Item]:
