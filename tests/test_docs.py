@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pointcmt_cli.data.rigs import cameras
 from pointcmt_cli.discovery import GROUPS, available
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -62,3 +63,12 @@ def test_the_backbone_of_the_readme_works(tmp_path: Path) -> None:
     line = [script, "plugins", "check", "my_points:my_points", "--group", "backbones"]
     done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_cameras_of_the_rendering_page_are_a_rig(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "rendering.md").read_text()
+    block = re.search(r"```toml\n(.*?)```", page, re.DOTALL)
+    assert block is not None
+    path = tmp_path / "mine.toml"
+    path.write_text(block[1])
+    assert cameras(str(path), 64).views == block[1].count("[[cameras]]") == 3
