@@ -262,7 +262,7 @@ def _distillation(needs_generator: bool, progress: float) -> Distillation:
             student_features=features,
             student_logits=head(features),
             head=head,
-            progress=progress,
+            progress=torch.tensor(progress),
             rows=rows,
             bank_features=torch.rand(shapes, WIDTH + 8),
             bank_labels=bank_labels,

@@ -32,7 +32,7 @@ def batch() -> Distillation:
         student_features=features,
         student_logits=head(features),
         head=head,
-        progress=0.0,
+        progress=torch.tensor(0.0),
         rows=rows,
         bank_features=normal(S, E),
         bank_labels=bank_labels,
@@ -132,7 +132,7 @@ def test_weights_of_zero_leave_terms_and_generator_out(batch: Distillation) -> N
 def test_warm_up_starts_at_nothing(batch: Distillation) -> None:
     from dataclasses import replace
 
-    terms = objective("pointcmt", warm_up=0.5)(replace(batch, progress=0.25))
+    terms = objective("pointcmt", warm_up=0.5)(replace(batch, progress=torch.tensor(0.25)))
     whole = objective("pointcmt", warm_up=0.0)(batch)
     for name in ("classifier", "feature"):
         assert terms[name].item() == pytest.approx(whole[name].item() / 2, rel=1e-5)
@@ -175,5 +175,7 @@ def test_contrast_falls_to_nothing(batch: Distillation) -> None:
 
     module = objective("contrast", whitened=5)
     whole = module(batch)["contrast"].item()
-    assert module(replace(batch, progress=0.75))["contrast"].item() == pytest.approx(whole / 4)
-    assert module(replace(batch, progress=1.0))["contrast"].item() == 0.0
+    assert module(replace(batch, progress=torch.tensor(0.75)))["contrast"].item() == pytest.approx(
+        whole / 4
+    )
+    assert module(replace(batch, progress=torch.tensor(1.0)))["contrast"].item() == 0.0

@@ -27,7 +27,7 @@ class Balanced(nn.Module):
 
     def forward(self, batch: Distillation) -> dict[str, Tensor]:
         """Cross-entropy, and the terms whose weight is not 0."""
-        ramp = min(1.0, batch.progress / self.warm_up) if self.warm_up else 1.0
+        ramp = (batch.progress / self.warm_up).clamp(max=1) if self.warm_up else 1.0
         terms = {
             "cross_entropy": functional.cross_entropy(
                 batch.student_logits, batch.labels, label_smoothing=self.smoothing

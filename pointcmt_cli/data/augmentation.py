@@ -1,7 +1,7 @@
 """Training augmentation of clouds, on whatever device they are: anisotropic scale, shift, new points each time.
 
-In: points (B, P, 3) and a CPU generator; out: points (B, count, 3). Source: the reference's recipe (provider of
-PointNet++: scale U[2/3, 3/2] per axis, shift U[-0.2, 0.2] per axis, order shuffled).
+In: points (B, P, 3) and a generator on any device; out: points (B, count, 3). Source: the reference's recipe
+(provider of PointNet++: scale U[2/3, 3/2] per axis, shift U[-0.2, 0.2] per axis, order shuffled).
 """
 
 import torch
@@ -14,16 +14,17 @@ SHIFT = 0.2
 def draw(points: Tensor, count: int, generator: torch.Generator) -> Tensor:
     """`count` of each cloud's P points without repeats, in random order; all of them, shuffled, if P <= count."""
     rows, stored, _ = points.shape
-    order = torch.rand(rows, stored, generator=generator).argsort(dim=1)[:, :count]
+    keys = torch.rand(rows, stored, generator=generator, device=generator.device)
+    order = keys.argsort(dim=1)[:, :count]
     return points.gather(1, order.to(points.device)[..., None].expand(-1, -1, 3))
 
 
 def scale_and_shift(points: Tensor, generator: torch.Generator) -> Tensor:
     """Each cloud scaled and shifted per axis."""
-    rows = len(points)
     low, high = SCALE
-    scale = low + (high - low) * torch.rand(rows, 1, 3, generator=generator)
-    shift = SHIFT * (2 * torch.rand(rows, 1, 3, generator=generator) - 1)
+    shape, device = (len(points), 1, 3), generator.device
+    scale = low + (high - low) * torch.rand(shape, generator=generator, device=device)
+    shift = SHIFT * (2 * torch.rand(shape, generator=generator, device=device) - 1)
     return points * scale.to(points) + shift.to(points)
 
 

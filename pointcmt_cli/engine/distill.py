@@ -24,7 +24,7 @@ from pointcmt_cli.engine.freshness import changed_source
 from pointcmt_cli.engine.initial import fill
 from pointcmt_cli.engine.metrics import predict_logits, scores
 from pointcmt_cli.engine.student_record import provenance, run_key, summary, why_anew
-from pointcmt_cli.engine.student_step import Resident, accuracy, forward, settle
+from pointcmt_cli.engine.student_step import Meter, Resident, Step, Stepper, plain
 from pointcmt_cli.engine.train_generator import train_generator
 from pointcmt_cli.errors import DataError, StaleError
 from pointcmt_cli.models.classifier import Classifier
@@ -83,13 +83,13 @@ def train_student(
         student = build_student(config, features)
         filled = fill(student.encoder, config.init, config.student) if config.init else ""
         student.to(device)
-        settle(objective, student, data, generator, config, device)
+        step = Step(student, objective, data, generator, config.precision)
+        step.settle(config)
     if filled:
         yield Note(filled)
     modules = nn.ModuleList([student, objective])
-    optimizer = torch.optim.AdamW(
-        modules.parameters(), lr=config.lr, weight_decay=config.weight_decay
-    )
+    optimizer = loop.adamw(modules, config.lr, config.weight_decay)
+    take = plain(step, optimizer)
     resume = loop.Resume(config.out, key)
     start, history = resume.load(modules, optimizer)
     best = loop.Best.from_history(history)
@@ -106,10 +106,8 @@ def train_student(
     every = math.ceil(config.epochs / CHECKS)
     for epoch in range(start, config.epochs):
         began = time.monotonic()
-        row = {
-            "epoch": epoch + 1,
-            **train_epoch(modules, optimizer, data, generator, config, epoch),
-        }
+        modules.train()
+        row = {"epoch": epoch + 1, **train_epoch(take, optimizer, data, config, epoch)}
         row["seconds"] = time.monotonic() - began
         if (epoch + 1) % every == 0 or epoch + 1 == config.epochs:
             row |= held_out(student, features, config, device)
@@ -155,35 +153,23 @@ def resolve(config: DistillConfig) -> DistillConfig:
 
 
 def train_epoch(
-    modules: nn.ModuleList,
+    take: Stepper,
     optimizer: torch.optim.Optimizer,
     data: Resident,
-    generator: nn.Module | None,
     config: DistillConfig,
     epoch: int,
 ) -> dict[str, float]:
     """One pass over the train split; returns the mean of every loss term and the train accuracy."""
-    student, objective = modules
-    device = data.points.device
-    modules.train()
     steps = data.steps(config)
-    sums: dict[str, float] = {}
+    progress = torch.zeros((), device=data.points.device)
+    meter = Meter("distill", epoch)
     with loop.seeded(config.seed, "epoch", epoch):
         for step, (rows, points) in enumerate(data.batches(epoch, config)):
-            progress = (epoch * steps + step) / (config.epochs * steps)
-            for group in optimizer.param_groups:
-                group["lr"] = config.lr * loop.cosine(progress)
-            batch = forward(student, data, rows, points, generator, config, device, progress)
-            terms = objective(batch)
-            loss = torch.stack(list(terms.values())).sum()
-            loop.guard(loss, "distill", epoch, step)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            terms = {**terms, "loss": loss, "train_accuracy": accuracy(batch)}
-            for name, value in terms.items():
-                sums[name] = sums.get(name, 0.0) + float(value.detach()) / steps
-    return sums
+            done = (epoch * steps + step) / (config.epochs * steps)
+            progress.fill_(done)
+            loop.set_rate(optimizer, config.lr * loop.cosine(done))
+            meter.add(take(rows, points, progress))
+    return meter.means()
 
 
 def build_student(config: DistillConfig, features: Features) -> Classifier:

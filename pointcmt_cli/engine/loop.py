@@ -36,10 +36,10 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any
     return nullcontext()
 
 
-def stream(*keys: int | str) -> torch.Generator:
-    """A CPU generator whose numbers depend on the keys alone: (seed, epoch, purpose)."""
+def stream(*keys: int | str, device: torch.device | str = "cpu") -> torch.Generator:
+    """A generator whose numbers depend on the keys, (seed, purpose, epoch), and on the kind of device alone."""
     digest = hashlib.sha256(json.dumps(keys).encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
+    return torch.Generator(device).manual_seed(int.from_bytes(digest[:7], "big"))
 
 
 @contextmanager
@@ -56,9 +56,27 @@ def cosine(progress: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * progress))
 
 
-def guard(loss: Tensor, stage: str, epoch: int, step: int) -> float:
+def adamw(modules: nn.Module, lr: float, weight_decay: float) -> torch.optim.AdamW:
+    """AdamW; on CUDA in one kernel, with its rate and its step count on the device, so that a step can be captured."""
+    parameters = list(modules.parameters())
+    on_cuda = parameters[0].is_cuda
+    rate = torch.tensor(lr, device=parameters[0].device) if on_cuda else lr
+    options: dict[str, Any] = {"fused": True, "capturable": True} if on_cuda else {}
+    return torch.optim.AdamW(parameters, lr=rate, weight_decay=weight_decay, **options)
+
+
+def set_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    """The learning rate of the next step; a rate on the device is overwritten there, and nobody waits."""
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(lr)
+        else:
+            group["lr"] = lr
+
+
+def guard(loss: Tensor | float, stage: str, epoch: int, step: int) -> float:
     """The loss as a number; a non-finite one ends the run and names the step."""
-    value = float(loss.detach())
+    value = float(loss.detach() if isinstance(loss, Tensor) else loss)
     if not math.isfinite(value):
         raise PointCMTError(
             f"{stage}: the loss is {value} at epoch {epoch + 1}, step {step + 1}; try a lower --lr"

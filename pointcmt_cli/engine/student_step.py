@@ -1,6 +1,9 @@
-"""One step of the student: batches that stay on the device, and student and teacher side by side for the objective."""
+"""One step of the student: batches that stay on the device, and student and teacher side by side for the objective.
 
-from collections.abc import Iterator
+Nothing in here makes the host wait for the device: loss terms add up where they are, and are read once per epoch.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -12,6 +15,9 @@ from pointcmt_cli.data.features import Features
 from pointcmt_cli.engine import loop
 from pointcmt_cli.models.classifier import Classifier
 from pointcmt_cli.models.distillation import Distillation
+
+Stepper = Callable[[Tensor, Tensor, Tensor], Mapping[str, Tensor]]
+"""Row numbers (B,), points (B, N, 3) and progress () -> scalars by name; the weights are one step further."""
 
 
 class Resident:
@@ -29,12 +35,11 @@ class Resident:
         self.encoder_features = put(features.encoder_features)
 
     def batches(self, epoch: int, config: DistillConfig) -> Iterator[tuple[Tensor, Tensor]]:
-        """Row numbers (B,) and augmented points (B, N, 3); numbers depend on seed and epoch alone."""
-        numbers = loop.stream(config.seed, "batches", epoch)
-        order = torch.randperm(len(self.labels), generator=numbers)
+        """Row numbers (B,) and augmented points (B, N, 3); numbers are drawn on the device, from seed and epoch."""
+        numbers = loop.stream(config.seed, "batches", epoch, device=self.points.device)
+        order = torch.randperm(len(self.labels), generator=numbers, device=numbers.device)
         for rows in torch.split(order, config.batch_size):
             if len(rows) > 1:  # batch norm needs two
-                rows = rows.to(self.labels.device)
                 yield rows, augment(self.points[rows], config.points, numbers)
 
     def steps(self, config: DistillConfig) -> int:
@@ -43,51 +48,92 @@ class Resident:
         return full + (rest > 1)
 
 
-def forward(
-    student: Any,
-    data: Resident,
-    rows: Tensor,
-    points: Tensor,
-    generator: nn.Module | None,
-    config: DistillConfig,
-    device: torch.device,
-    progress: float,
-) -> Distillation:
-    """Student and teacher side by side on one batch; features and logits leave autocast in float32."""
-    with loop.autocast(device, config.precision):
-        features = student.features(points)
-    features = features.float()
-    return Distillation(
-        labels=data.labels[rows],
-        student_features=features,
-        student_logits=student.head(features),
-        head=student.head,
-        progress=progress,
-        teacher_features=data.teacher_features[rows],
-        teacher_logits=data.teacher_logits[rows],
-        oof_logits=data.oof_logits[rows],
-        rows=rows,
-        bank_features=data.encoder_features,
-        bank_labels=data.labels,
-        generator=generator,
-    )
+class Step(nn.Module):
+    """Student and objective on one batch; the data and the frozen generator are no part of its state."""
+
+    def __init__(
+        self,
+        student: Classifier,
+        objective: nn.Module,
+        data: Resident,
+        generator: nn.Module | None,
+        precision: str,
+    ) -> None:
+        super().__init__()
+        self.student = student
+        self.objective = objective
+        self.data = data
+        self.precision = precision
+        self.frozen = (generator,)
+
+    def forward(self, rows: Tensor, points: Tensor, progress: Tensor) -> dict[str, Tensor]:
+        """The objective's terms, their sum `loss`, and `train_accuracy`; features leave autocast in float32."""
+        data = self.data
+        with loop.autocast(points.device, self.precision):
+            features = self.student.features(points)
+        features = features.float()
+        logits = self.student.head(features)
+        labels = data.labels[rows]
+        batch = Distillation(
+            labels=labels,
+            student_features=features,
+            student_logits=logits,
+            head=self.student.head,
+            progress=progress,
+            teacher_features=data.teacher_features[rows],
+            teacher_logits=data.teacher_logits[rows],
+            oof_logits=data.oof_logits[rows],
+            rows=rows,
+            bank_features=data.encoder_features,
+            bank_labels=data.labels,
+            generator=self.frozen[0],
+        )
+        terms: dict[str, Tensor] = self.objective(batch)
+        loss = torch.stack(list(terms.values())).sum()
+        accuracy = (logits.argmax(dim=1) == labels).float().mean()
+        return {**terms, "loss": loss, "train_accuracy": accuracy}
+
+    def settle(self, config: DistillConfig) -> None:
+        """Show the objective one batch, so that lazy parameters take their shapes before the optimizer is made."""
+        self.student.eval()
+        rows, points = next(self.data.batches(0, config))
+        with torch.no_grad():
+            self(rows, points, torch.zeros((), device=points.device))
 
 
-def settle(
-    objective: Any,
-    student: Classifier,
-    data: Resident,
-    generator: nn.Module | None,
-    config: DistillConfig,
-    device: torch.device,
-) -> None:
-    """Show the objective one batch, so that lazy parameters take their shapes before the optimizer is made."""
-    student.eval()
-    rows, points = next(data.batches(0, config))
-    with torch.no_grad():
-        objective(forward(student, data, rows, points, generator, config, device, 0.0))
+def plain(step: nn.Module, optimizer: torch.optim.Optimizer) -> Stepper:
+    """Forward, backward, update, as one writes it."""
+
+    def take(rows: Tensor, points: Tensor, progress: Tensor) -> Mapping[str, Tensor]:
+        terms: Mapping[str, Tensor] = step(rows, points, progress)
+        optimizer.zero_grad(set_to_none=True)
+        terms["loss"].backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        return terms
+
+    return take
 
 
-def accuracy(batch: Distillation) -> Tensor:
-    """Share of the batch that the student has right."""
-    return (batch.student_logits.argmax(dim=1) == batch.labels).float().mean()
+class Meter:
+    """Sums of an epoch's terms, on the device; `means` reads them, all at once."""
+
+    def __init__(self, stage: str, epoch: int) -> None:
+        self.stage = stage
+        self.epoch = epoch
+        self.sums: dict[str, Tensor] = {}
+        self.losses: list[Tensor] = []
+
+    def add(self, terms: Mapping[str, Tensor]) -> None:
+        """One step's terms; on a CPU, where looking costs nothing, a loss that is not finite ends the run at once."""
+        for name, value in terms.items():
+            self.sums[name] = self.sums.get(name, 0) + value.detach().double()
+        self.losses.append(terms["loss"].detach().clone())
+        if self.losses[-1].device.type == "cpu":
+            loop.guard(float(self.losses[-1]), self.stage, self.epoch, len(self.losses) - 1)
+
+    def means(self) -> dict[str, float]:
+        """Over the steps; a loss that was not finite ends the run and names its step."""
+        for step, loss in enumerate(torch.stack(self.losses).tolist()):
+            loop.guard(loss, self.stage, self.epoch, step)
+        found = torch.stack(list(self.sums.values())) / len(self.losses)
+        return dict(zip(self.sums, found.tolist(), strict=True))

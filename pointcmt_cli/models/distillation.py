@@ -18,8 +18,9 @@ class Distillation:
     """(B, K) = head(student_features)."""
     head: Callable[[Tensor], Tensor]
     """The student's head, (B, D) -> (B, K); gradients reach it."""
-    progress: float
-    """Share of the training done, in [0, 1]: for warm-up."""
+    progress: Tensor
+    """(), share of the training done, in [0, 1]: for warm-up. On the device, as all else: read as a Python number it
+    makes the host wait for the device, and keeps a step from being captured as a CUDA graph."""
     rows: Tensor
     """(B,) int64, where in the train split these shapes stand."""
     bank_features: Tensor
