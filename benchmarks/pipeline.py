@@ -52,7 +52,7 @@ def pointcmt(*words: str | Path, threads: int | None = None) -> tuple[str, float
 def scores(checkpoint: Path, data: Path) -> dict[str, Any]:
     """OA and mAcc of the held-out and the test split, by `evaluate --json`."""
     text, _ = pointcmt("evaluate", checkpoint, "--data", data, "--json")
-    found = json.loads(text)["scores"]
+    found = json.loads(text)["runs"][0]["scores"]
     return {
         split: {key: found[split]["single"][key] for key in ("oa", "macc")}
         for split in ("held_out", "test")

@@ -99,7 +99,8 @@ class Objective(Protocol):
     """What the student is trained on: an nn.Module; its own parameters, if any, are trained and then dropped.
 
     Lazy parameters (nn.LazyLinear) are allowed: they see one batch before the optimizer is made. An optional
-    attribute `needs_generator`, false if absent, says whether the generator is to be trained at all.
+    attribute `needs_generator`, false if absent, says whether the generator is to be trained at all; `uses_teacher`,
+    true if absent, whether anything of the teacher is looked at: `evaluate` compares all others with those that do not.
     """
 
     def __call__(self, batch: "Distillation") -> "dict[str, torch.Tensor]":

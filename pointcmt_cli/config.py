@@ -13,6 +13,7 @@ Precision = Literal["auto", "fp32", "bf16"]
 Axis = Literal["z", "y"]
 Projection = Literal["perspective", "orthographic"]
 ViewsFormat = Literal["h5", "png"]
+Rotations = Literal["z", "so3"]
 
 HELD_OUT_FRACTION = 0.15
 """Share of the train split that the hash of the name sets apart as `val`; every selection uses it."""
@@ -24,6 +25,9 @@ POINTS = 2048
 """Points kept per shape."""
 DEFAULT_RENDERERS = {"mesh": "raster", "cloud": "points"}
 """Renderer plug-in for each kind of source."""
+POINT_COUNTS = (1024, 512, 256, 128, 64)
+"""Points per cloud of the curve that `evaluate --corrupt all` draws."""
+ROTATIONS: tuple[Rotations, ...] = ("z", "so3")
 SMOOTHING = 0.2
 """Label smoothing of the reference (main_cls.py); torch's definition, not its (docs/method.md)."""
 
@@ -174,17 +178,27 @@ class DistillConfig:
 
 @dataclass(frozen=True)
 class EvaluateConfig:
-    """`pointcmt evaluate CHECKPOINT`: scores on the test split."""
+    """`pointcmt evaluate CHECKPOINT…`: scores on the held-out and the test split."""
 
-    checkpoint: Path
+    checkpoints: tuple[Path, ...]
+    """Students and teachers of one data set."""
     work: Path = Path(".")
     data: Path | None = None
     """features.h5 or views.h5; None: the one in `work`."""
     votes: int = 1
     """Passes averaged per shape; beyond the first, scaled U[0.85, 1.15] per axis (reference voting, but fixed N)."""
+    corrupt: Literal["modelnet-c", "all"] | None = None
+    """ModelNet-C's corruptions; all: also POINT_COUNTS, as far as they are stored, and ROTATIONS."""
+    points: tuple[int, ...] = ()
+    """Also score clouds of so many points."""
+    rotations: tuple[Rotations, ...] = ()
+    """Also score clouds turned about the vertical axis, or by any rotation."""
     batch_size: int = 64
     seed: int = 0
+    """Of votes, corruptions, rotations and the bootstrap; no training is repeated."""
     device: Device = "auto"
+    command: tuple[str, ...] = ()
+    """What was typed; kept in the document."""
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,10 @@ class DataError(PointCMTError):
     """A file or folder cannot be read, or does not hold what it should."""
 
 
+class OtherKindError(DataError):
+    """A checkpoint of ours, but of a kind that the command does not take."""
+
+
 class StaleError(PointCMTError):
     """An input has changed since what depends on it was made."""
 

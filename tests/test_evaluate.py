@@ -15,18 +15,26 @@ from pointcmt_cli.config import DistillConfig, EvaluateConfig
 from pointcmt_cli.data.store import read_images, read_shapes
 from pointcmt_cli.engine import checkpoint
 from pointcmt_cli.engine.distill import distill
-from pointcmt_cli.engine.evaluate import evaluate, vote_points
+from pointcmt_cli.engine.evaluate import evaluate
 from pointcmt_cli.engine.metrics import predict_logits, scores
+from pointcmt_cli.engine.scoring import vote_points
 from pointcmt_cli.errors import DataError, UsageError
 from pointcmt_cli.records import Note, Progress, Result
 
 
 def run(work: Path, name: str = "tiny.pt", **options: Any) -> tuple[dict[str, Any], list[str]]:
     """The Result's values and the warnings."""
-    records = list(evaluate(EvaluateConfig(Path(name), work=work, device="cpu", **options)))
+    config = EvaluateConfig((Path(name),), work=work, device="cpu", **options)
+    records = list(evaluate(config))
     assert isinstance(records[-1], Result)
     warned = [each.text for each in records if isinstance(each, Note) and each.warning]
     return dict(records[-1].values), warned
+
+
+def of_test(document: dict[str, Any]) -> dict[str, Any]:
+    """Of the first run."""
+    found: dict[str, Any] = document["runs"][0]["scores"]["test"]
+    return found
 
 
 def count_by_hand(guesses: list[int], labels: list[int], classes: int) -> dict[str, Any]:
@@ -54,9 +62,12 @@ def test_scores_are_those_of_a_count_by_hand(classes: int) -> None:
     assert found["confusion"] == slow["confusion"]
     assert found["oa"] == pytest.approx(slow["oa"], abs=1e-6)
     assert found["macc"] == pytest.approx(slow["macc"], abs=1e-6)
-    assert found["absent"] == names[-1:]
-    assert found["classes"][-1] == {"class": names[-1], "count": 0, "recall": None}
-    assert [row["count"] for row in found["classes"]] == [sum(row) for row in slow["confusion"]]
+    last = found["per_class"][-1]
+    assert (last["name"], last["count"], last["recall"], last["f1"]) == (names[-1], 0, None, None)
+    assert [row["count"] for row in found["per_class"]] == [sum(row) for row in slow["confusion"]]
+    ranks = (logits > logits[range(300), labels][:, None]).sum(1)
+    expected = float((ranks < 5).double().mean()) if classes > 5 else None
+    assert found["top5"] == pytest.approx(expected)
 
 
 def test_scores_of_one_class_of_none_and_of_nan() -> None:
@@ -97,7 +108,8 @@ def test_evaluate_gives_the_numbers_that_distill_printed(tmp_path: Path) -> None
     )
     *_, last = distill(config)
     assert isinstance(last, Result)
-    result, warned = run(tmp_path, Path(last.values["checkpoint"]).name)
+    document, warned = run(tmp_path, Path(last.values["checkpoint"]).name)
+    (result,) = document["runs"]
     for label in ("held_out", "test"):
         single = result["scores"][label]["single"]
         assert single["oa"] == last.values[label]["oa"] == result["recorded"][label]["oa"]
@@ -111,8 +123,8 @@ def test_votes_are_a_second_score_of_a_fixed_number_of_passes(tmp_path: Path) ->
     model = save(tmp_path / "tiny.pt")
     single, _ = run(tmp_path)
     voted, _ = run(tmp_path, votes=4, seed=7)
-    assert "voted" not in single["scores"]["test"]
-    assert voted["scores"]["test"]["single"] == single["scores"]["test"]["single"]
+    assert "voted" not in of_test(single)
+    assert of_test(voted)["single"]["confusion"] == of_test(single)["single"]["confusion"]
     shapes = read_shapes(tmp_path / "features.h5")
     rows = shapes.rows("test")
     mean = torch.zeros(len(rows), 3)
@@ -120,7 +132,7 @@ def test_votes_are_a_second_score_of_a_fixed_number_of_passes(tmp_path: Path) ->
         points = vote_points(shapes.points[rows], vote, 7)
         mean += predict_logits(model, points, POINTS, 1000, "cpu").softmax(1) / 4
     by_hand = count_by_hand(mean.argmax(1).tolist(), shapes.labels[rows].tolist(), 3)
-    assert voted["scores"]["test"]["voted"]["confusion"] == by_hand["confusion"]
+    assert of_test(voted)["voted"]["confusion"] == by_hand["confusion"]
 
 
 def test_vote_scales_start_at_one_and_never_compound() -> None:
@@ -147,9 +159,9 @@ def test_a_teacher_is_scored_on_its_views(tmp_path: Path) -> None:
     images = torch.from_numpy(read_images(tmp_path / "views.h5", rows))
     with torch.no_grad():
         logits = model((images / 255)[:, :, None].repeat(1, 1, 3, 1, 1))
-    assert result["kind"] == "teacher"
+    assert result["runs"][0]["is_teacher"]
     by_hand = count_by_hand(logits.argmax(1).tolist(), (rows % 3).tolist(), 3)
-    assert result["scores"]["test"]["single"]["confusion"] == by_hand["confusion"]
+    assert of_test(result)["single"]["confusion"] == by_hand["confusion"]
     with pytest.raises(DataError, match=r"features\.h5 has no views; a teacher needs views\.h5"):
         run(tmp_path, "teacher.pt", data=tmp_path / "features.h5")
     with pytest.raises(UsageError, match=r"--votes scales points; .* is a teacher"):
@@ -162,12 +174,13 @@ def test_what_the_reader_must_know_of_the_data_is_said(tmp_path: Path) -> None:
     save(tmp_path / "same.pt", views_digest=digest, variant="PB_T50_RS")
     save(tmp_path / "other.pt", views_digest="else", variant="OBJ_ONLY", points=200)
     result, warned = run(tmp_path, "same.pt")
-    assert (result["variant"], result["layout"], warned) == ("PB_T50_RS", "mesh tree", [])
-    assert result["trained_on_this_data"] is True
-    assert result["counts"] == {"train": 30, "val": 30, "test": 30}
+    data = result["data"]
+    assert (data["variant"], data["layout"], warned) == ("PB_T50_RS", "mesh tree", [])
+    assert result["runs"][0]["trained_on_this_data"] is True
+    assert data["counts"] == {"train": 30, "held_out": 30, "test": 30}
     result, warned = run(tmp_path, "other.pt")
-    assert result["trained_on_this_data"] is False
-    assert result["points"] == toy_student.STORED
+    assert result["runs"][0]["trained_on_this_data"] is False
+    assert result["runs"][0]["points"] == toy_student.STORED
     assert "is not the data that" in warned[0]
     assert "was trained on variant OBJ_ONLY" in warned[1]
     assert "stores 96 points per shape" in warned[2]
@@ -177,11 +190,12 @@ def test_absent_classes_and_splits_are_said(tmp_path: Path) -> None:
     write_data(tmp_path, 5)  # train 0 1, val 2 3, test 4
     save(tmp_path / "tiny.pt")
     result, warned = run(tmp_path)
-    assert result["scores"]["test"]["single"]["absent"] == ["ball", "rod"]
+    counts = [row["count"] for row in of_test(result)["single"]["per_class"]]
+    assert counts == [0, 1, 0]
     assert ("test: no shapes of 2 of 3 classes (ball, rod); they are in no mAcc") in warned
     write_data(tmp_path, 2)  # train 0, val 1
     result, warned = run(tmp_path)
-    assert "test" not in result["scores"]
+    assert "test" not in result["runs"][0]["scores"]
     assert any("has no test shapes" in text for text in warned)
 
 
@@ -211,7 +225,7 @@ def test_bad_inputs_are_one_line(tmp_path: Path) -> None:
 def test_progress_counts_shapes_over_all_passes(tmp_path: Path) -> None:
     write_data(tmp_path)
     save(tmp_path / "tiny.pt")
-    config = EvaluateConfig(tmp_path / "tiny.pt", work=tmp_path, votes=3, batch_size=20)
+    config = EvaluateConfig((tmp_path / "tiny.pt",), work=tmp_path, votes=3, batch_size=20)
     done = [each for each in evaluate(config) if isinstance(each, Progress) and each.task == "test"]
     assert [each.done for each in done] == [20, 30, 50, 60, 80, 90]
     assert {each.total for each in done} == {90}
@@ -222,11 +236,11 @@ def test_json_is_alone_on_standard_output(
 ) -> None:
     write_data(tmp_path, variant="OBJ_BG")
     save(tmp_path / "tiny.pt", metrics={"test": {"oa": 0.5, "macc": 0.4, "count": 30}})
-    command.evaluate(tmp_path / "tiny.pt", work=tmp_path, votes=2, json=True)
+    command.evaluate([tmp_path / "tiny.pt"], work=tmp_path, votes=2, json=True)
     shown = capsys.readouterr()
     document = json.loads(shown.out)
-    assert document["scores"]["test"]["voted"]["shapes"] == 30
-    assert document["variant"] == "OBJ_BG"
+    assert of_test(document)["voted"]["count"] == 30
+    assert document["data"]["variant"] == "OBJ_BG"
     assert "mesh tree OBJ_BG, 3 classes, 30 train, 30 held-out, 30 test" in shown.err
 
 
@@ -238,26 +252,20 @@ def test_the_tables_label_what_was_computed_and_what_was_recorded(
     monkeypatch.setattr(console.out, "_width", 160)
     monkeypatch.setattr(console.out, "_height", 50)
     write_data(tmp_path, variant="OBJ_BG")
-    recorded = {"oa": 0.5, "macc": 0.4, "count": 30}
-    metrics = {
-        "selected_epoch": 7,
-        "held_out": recorded,
-        "last_epoch": {"oa": 0.45, "macc": 0.35},
-        "test": recorded,
-    }
-    save(tmp_path / "tiny.pt", metrics=metrics)
-    command.evaluate(tmp_path / "tiny.pt", work=tmp_path, votes=10)
+    recorded = {"oa": 0.987, "macc": 0.4, "count": 30}
+    save(tmp_path / "tiny.pt", metrics={"held_out": recorded, "test": {}})
+    command.evaluate([tmp_path / "tiny.pt"], work=tmp_path, votes=10)
     out = capsys.readouterr().out
-    for text in (
+    for words in (
         "OA, 10 votes",
-        "most often taken for",
-        "test split",
-        "held-out split",
-        "Recorded in the checkpoint when it was trained",
-        "held-out split, epoch 7 (kept)",
-        "held-out split, last epoch",
-        "test split, scored once",
-        "45.0 %",
+        "held-out",
+        "recorded when it was trained: held-out OA 98.7 %",
         "OBJ_BG",
+        "ECE",
     ):
-        assert text in out, text
+        assert words in out, words
+    assert "most often taken for" not in out
+    command.evaluate([tmp_path / "tiny.pt"], work=tmp_path, per_class=True)
+    out = capsys.readouterr().out
+    assert "most often taken for" in out
+    assert "recorded" in out

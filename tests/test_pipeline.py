@@ -73,7 +73,7 @@ def finished(meshes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_five_commands_in_one_folder(finished: Path, meshes: Path) -> None:
     for name in ("views.h5", "teacher.pt", "features.h5", "pointnet.pt"):
         assert (finished / name).is_file(), name
-    found = json.loads(pointcmt(finished, "evaluate", "pointnet.pt", "--json").stdout)
+    found = json.loads(pointcmt(finished, "evaluate", "pointnet.pt", "--json").stdout)["runs"][0]
     values = torch.load(finished / "pointnet.pt", weights_only=True)
     assert found["scores"]["test"]["single"]["oa"] == pytest.approx(values["metrics"]["test"]["oa"])
     pointcmt(finished, "export", "pointnet.pt", "--format", "onnx")

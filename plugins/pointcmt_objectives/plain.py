@@ -9,6 +9,8 @@ from pointcmt_cli.api import Distillation
 class Plain(nn.Module):
     """Cross-entropy with label smoothing (torch's definition)."""
 
+    uses_teacher = False
+
     def __init__(self, smoothing: float) -> None:
         super().__init__()
         self.smoothing = smoothing

@@ -1,22 +1,25 @@
-"""`pointcmt evaluate`: a checkpoint in, scores out."""
+"""`pointcmt evaluate`: checkpoints in, scores out."""
 
+import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, cast, get_args
 
 import typer
 
-from pointcmt_cli.commands import options
-from pointcmt_cli.config import EvaluateConfig
+from pointcmt_cli.commands import evaluate_tables, options
+from pointcmt_cli.config import EvaluateConfig, Rotations
+from pointcmt_cli.errors import PointCMTError, UsageError
 
 SCORING = "Scoring"
-SPLITS = {"test": "test split", "held_out": "held-out split"}
+ROBUSTNESS = "Robustness"
 
 
 def evaluate(
-    checkpoint: Annotated[
-        Path,
+    checkpoints: Annotated[
+        list[Path],
         typer.Argument(
-            help="A student's or a teacher's .pt; looked for here, then in --work.",
+            metavar="CHECKPOINT...",
+            help="A student's or a teacher's .pt, or several; looked for here, then in --work.",
             show_default=False,
         ),
     ],
@@ -29,9 +32,41 @@ def evaluate(
             rich_help_panel=SCORING,
         ),
     ] = EvaluateConfig.votes,
+    per_class: Annotated[
+        bool,
+        typer.Option(
+            "--per-class",
+            help="Also every class: precision, recall, F1, and what it is taken for.",
+            rich_help_panel=SCORING,
+        ),
+    ] = False,
     batch_size: Annotated[
         int, typer.Option(min=1, help="Shapes per batch.", rich_help_panel=SCORING)
     ] = EvaluateConfig.batch_size,
+    corrupt: Annotated[
+        Literal["modelnet-c", "all"] | None,
+        typer.Option(
+            help="ModelNet-C's seven corruptions at five severities, made on the fly; all: also --points and "
+            "--rotations.",
+            rich_help_panel=ROBUSTNESS,
+        ),
+    ] = EvaluateConfig.corrupt,
+    points: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N,...",
+            help="Also with so many points, e.g. 1024,512,256,128,64.",
+            rich_help_panel=ROBUSTNESS,
+        ),
+    ] = None,
+    rotations: Annotated[
+        str | None,
+        typer.Option(
+            metavar="z,so3",
+            help="Also turned about the vertical axis (z) or by any rotation (so3).",
+            rich_help_panel=ROBUSTNESS,
+        ),
+    ] = None,
     data: Annotated[
         Path | None,
         typer.Option(
@@ -43,6 +78,15 @@ def evaluate(
     work: options.WorkOption = EvaluateConfig.work,
     seed: options.SeedOption = EvaluateConfig.seed,
     device: options.DeviceOption = EvaluateConfig.device,
+    fail_under: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            metavar="SHARE",
+            help="Exit status 1 where a checkpoint's OA on test is lower, e.g. 0.9.",
+        ),
+    ] = None,
     json: Annotated[
         bool,
         typer.Option(
@@ -50,7 +94,7 @@ def evaluate(
         ),
     ] = False,
 ) -> None:
-    """Score a checkpoint: overall and mean class accuracy, per class, on the held-out and the test split.
+    """Score checkpoints on the held-out and the test split; several are compared, and grouped over their seeds.
 
     Example: pointcmt evaluate pointnet2.pt --votes 10
     """
@@ -58,91 +102,52 @@ def evaluate(
     from pointcmt_cli.engine.evaluate import evaluate as stage
 
     config = EvaluateConfig(
-        checkpoint=checkpoint,
+        checkpoints=tuple(checkpoints),
         work=work,
         data=data,
         votes=votes,
+        corrupt=corrupt,
+        points=_counts(points),
+        rotations=_rotations(rotations),
         batch_size=batch_size,
         seed=seed,
         device=device,
+        command=("pointcmt", *sys.argv[1:]),
     )
     result = console.follow(stage(config), resumes=False)
     if json:
         console.print_json(result)
-        return
-    _classes(result)
-    _summary(result)
+    else:
+        evaluate_tables.show(result, per_class)
+    if fail_under is not None:
+        _check(result, fail_under)
 
 
-def _summary(result: dict[str, Any]) -> None:
-    from pointcmt_cli import console
+def _counts(typed: str | None) -> tuple[int, ...]:
+    """`1024,512` as numbers, each once."""
+    words = typed.split(",") if typed else []
+    if not all(word.strip().isdecimal() and int(word) for word in words):
+        raise UsageError(f"--points {typed}: whole numbers are needed, as in --points 1024,512,256")
+    return tuple(dict.fromkeys(int(word) for word in words))
 
-    voted = result["votes"] > 1
-    rows = [
-        [
-            SPLITS[key],
-            found["single"]["shapes"],
-            *_pair(found["single"]),
-            *_pair(found.get("voted")),
-        ]
-        for key in SPLITS
-        if (found := result["scores"].get(key))
+
+def _rotations(typed: str | None) -> tuple[Rotations, ...]:
+    """`z,so3` as they are named, each once."""
+    words = [word.strip().lower() for word in typed.split(",")] if typed else []
+    if not set(words) <= set(get_args(Rotations)):
+        raise UsageError(f"--rotations {typed}: z, so3 or both, as in --rotations z,so3")
+    return cast(tuple[Rotations, ...], tuple(dict.fromkeys(words)))
+
+
+def _check(result: dict[str, Any], least: float) -> None:
+    """Raise where a checkpoint is worse than was asked for."""
+    found = {run["checkpoint"]: run["scores"].get("test") for run in result["runs"]}
+    if missing := [name for name, scores in found.items() if scores is None]:
+        raise PointCMTError(f"--fail-under {least:g}: {missing[0]} has no score on test")
+    under = [
+        f"{name} {scores['single']['oa']:.4f}"
+        for name, scores in found.items()
+        if scores["single"]["oa"] < least
     ]
-    variant = f", {result['variant']}" if result["variant"] else ""
-    inputs = f"{result['points']} points" if result["points"] else "views"
-    columns = ["", "shapes", "OA", "mAcc"]
-    if recorded := _recorded(result["recorded"]):
-        console.table("Recorded in the checkpoint when it was trained", columns, recorded)
-    if voted:
-        columns = [*columns, f"OA, {result['votes']} votes", f"mAcc, {result['votes']} votes"]
-    console.table(
-        f"{result['checkpoint']}: {result['name']} on {result['data']}{variant}, {inputs}",
-        columns,
-        rows,
-    )
-
-
-def _recorded(metrics: dict[str, Any]) -> list[list[Any]]:
-    """What the checkpoint says of itself, apart from what was computed now."""
-    labels = {
-        "held_out": f"held-out split, epoch {metrics.get('selected_epoch', '?')} (kept)",
-        "last_epoch": "held-out split, last epoch",
-        "test": "test split, scored once",
-    }
-    pairs = [(text, metrics.get(key)) for key, text in labels.items()]
-    return [
-        [text, found.get("count", ""), *_pair(found)]
-        for text, found in pairs
-        if isinstance(found, dict) and found.get("oa") is not None
-    ]
-
-
-def _pair(found: dict[str, Any] | None) -> list[str]:
-    from pointcmt_cli import console
-
-    return [console.percent(found[key]) for key in ("oa", "macc")] if found else []
-
-
-def _classes(result: dict[str, Any]) -> None:
-    from pointcmt_cli import console
-
-    split = "test" if "test" in result["scores"] else "held_out"
-    found = result["scores"][split]
-    voted = found.get("voted")
-    columns = ["class", "shapes", "recall", *([f"{result['votes']} votes"] if voted else [])]
-    rows = []
-    for index, row in enumerate(found["single"]["classes"]):
-        recalls = [row["recall"], *([voted["classes"][index]["recall"]] if voted else [])]
-        shown = ["no shapes" if value is None else console.percent(value) for value in recalls]
-        taken = _taken_for(found["single"]["confusion"][index], index, result["class_names"])
-        rows.append([row["class"], row["count"], *shown, taken])
-    console.table(f"Per class, {SPLITS[split]}", [*columns, "most often taken for"], rows)
-
-
-def _taken_for(counts: list[int], own: int, names: list[str]) -> str:
-    """The wrong class that most shapes of a class were given, with how many."""
-    wrong = [(count, -index) for index, count in enumerate(counts) if index != own and count]
-    if not wrong:
-        return ""
-    count, index = max(wrong)
-    return f"{names[-index]} ({count})"
+    if under:
+        raise PointCMTError(f"OA on test is under {least:g}: {', '.join(under)}")

@@ -1,133 +1,156 @@
-"""Stage `evaluate`: a checkpoint and features.h5 or views.h5 -> scores of the held-out and the test split.
+"""Stage `evaluate`: checkpoints and features.h5 or views.h5 -> the evaluation document (docs/json-schema.md).
 
 One pass over the first N stored points of each shape is what `distill` scored, and gives its number again. With votes
 (reference: 10 passes, scales U[0.85, 1.15] per axis, first pass unscaled, softmax averaged) a second, separate score
 stands beside it. Against the reference: a fixed number of passes, never the best of many; every pass scales the
-original points, so scales do not compound.
+original points, so scales do not compound. Nothing is chosen here but a temperature, and that on the held-out split.
 """
 
-from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
-
-from pointcmt_cli.config import EvaluateConfig
-from pointcmt_cli.data.files import plain
+from pointcmt_cli.config import POINT_COUNTS, ROTATIONS, EvaluateConfig
 from pointcmt_cli.data.store import ShapeSet, read_attributes
 from pointcmt_cli.engine import loop
+from pointcmt_cli.engine.comparison import comparisons, teacher_answers
+from pointcmt_cli.engine.evaluation_document import document, text
 from pointcmt_cli.engine.freshness import changed_source
-from pointcmt_cli.engine.metrics import logit_batches, scores
-from pointcmt_cli.engine.teacher_features import Views
-from pointcmt_cli.engine.trained import Trained, find_data, open_trained, read_clouds, same_data
-from pointcmt_cli.errors import DataError, UsageError
-from pointcmt_cli.records import Note, Progress, Record, Records, Result
-
-SCALE = (0.85, 1.15)
-"""Per axis; the reference's voting."""
-SPLITS = {"held_out": "val", "test": "test"}
-IMAGES = 8
-"""Shapes per batch of views: twelve 224-pixel views of eight shapes are 60 MB of floats."""
+from pointcmt_cli.engine.scoring import SPLITS, Scored, Subject, score_run
+from pointcmt_cli.engine.seed_groups import groups, repeated
+from pointcmt_cli.engine.trained import (
+    Trained,
+    check_classes,
+    find_data,
+    open_trained,
+    read_clouds,
+    same_data,
+)
+from pointcmt_cli.errors import DataError, OtherKindError, UsageError
+from pointcmt_cli.records import Note, Record, Records, Result
 
 
 @dataclass(frozen=True)
-class Subject:
-    """What is scored: a model on its device, and the shapes it is asked about."""
+class Evaluation:
+    """The document, and what it was computed from."""
 
-    trained: Trained
-    path: Path
+    document: dict[str, Any]
+    scored: list[Scored]
+    """One per run, in the order of `document["runs"]`."""
     shapes: ShapeSet
-    device: torch.device
-    batch_size: int
+    path: Path
+    """The data file."""
 
 
 def evaluate(config: EvaluateConfig) -> Records:
-    """Score a student, or a teacher; yields notes, progress and the scores per split."""
-    trained = open_trained(config.checkpoint, config.work, "backbones", "teachers")
-    if trained.is_teacher and config.votes > 1:
-        raise UsageError(f"--votes scales points; {trained.path} is a teacher and sees views")
-    names = ("views.h5",) if trained.is_teacher else ("features.h5", "views.h5")
-    path = find_data(config.data, config.work, trained.path, *names)
-    if trained.is_teacher and read_attributes(path).get("format") != "pointcmt-views":
-        raise DataError(f"{path} has no views; a teacher needs views.h5: name it with --data")
-    shapes = read_clouds(path, trained.classes)
+    """Score students and teachers; yields notes, progress and the document."""
+    found = yield from measure(config)
+    yield Result(found.document)
+
+
+def measure(config: EvaluateConfig) -> Generator[Record, None, Evaluation]:
+    """The same with every answer, for whoever looks at single shapes."""
+    opened = yield from open_all(config)
+    path = choose_data(config, opened)
+    shapes = read_clouds(path)
+    for trained in opened:
+        check_classes(path, shapes, trained.classes, f"the checkpoint {trained.path}")
+    if not any(len(shapes.rows(split)) for split in SPLITS.values()):
+        raise DataError(f"{path} has neither held-out nor test shapes: nothing to score")
+    config = what_is_asked(config, path, shapes)
     device = loop.choose_device(config.device)
-    trained.model.to(device)
-    subject = Subject(trained, path, shapes, device, config.batch_size)
-    yield Note(f"{trained.path}: {trained.values['name']} on {describe_data(path, shapes)}")
+    names = ", ".join(dict.fromkeys(str(each.values["name"]) for each in opened))
+    what = str(opened[0].path) if len(opened) == 1 else f"{len(opened)} checkpoints"
+    yield Note(f"{what}: {names} on {describe_data(path, shapes)}")
     if stale := changed_source(path):
         yield Note(stale, warning=True)
-    yield from warnings(subject)
+    yield from gaps(path, shapes)
 
-    found: dict[str, Any] = {}
-    for label, split in SPLITS.items():
-        rows = shapes.rows(split)
-        if len(rows):
-            found[label] = yield from score_split(subject, label, rows, config)
-        else:
-            yield Note(f"{path} has no {label.replace('_', '-')} shapes", warning=True)
-    if not found:
-        raise DataError(f"{path} has neither held-out nor test shapes: nothing to score")
-    yield Result(
-        {
-            **trained.describe(),
-            "data": str(path),
-            "layout": _text(shapes, "source_layout"),
-            "variant": _text(shapes, "variant"),
-            "counts": shapes.counts(),
-            "class_names": trained.classes,
-            "trained_on_this_data": same_data(trained, shapes),
-            "points": None if trained.is_teacher else min(trained.points, shapes.points.shape[1]),
-            "votes": config.votes,
-            "seed": config.seed,
-            "device": device.type,
-            "scores": found,
-            "recorded": plain(trained.values["metrics"]),
+    teacher = teacher_answers(path, shapes)
+    runs, scored = [], []
+    for trained in opened:
+        label = f"{trained.path.stem}, " if len(opened) > 1 else ""
+        subject = Subject(trained, path, shapes, device, config.batch_size, label)
+        yield from warnings(subject)
+        run, answers = yield from score_run(subject, config, teacher)
+        runs.append(run)
+        scored.append(answers)
+    for again, first in repeated(runs):
+        yield Note(f"{again} has the settings and the seed of {first}: counted once", warning=True)
+    result = document(config, path, shapes, runs)
+    pairs = [(run["checkpoint"], each.answers()) for run, each in zip(runs, scored, strict=True)]
+    result["comparisons"] = comparisons(pairs, scored[0].labels)
+    result["groups"] = groups(runs)
+    return Evaluation(result, scored, shapes, path)
+
+
+def open_all(config: EvaluateConfig) -> Generator[Record, None, list[Trained]]:
+    """Every checkpoint, once each; what is neither, among several (`runs/*.pt`), is left out."""
+    opened: list[Trained] = []
+    for path in config.checkpoints:
+        try:
+            trained = open_trained(path, config.work, "backbones", "teachers")
+        except OtherKindError as error:
+            if len(config.checkpoints) == 1:
+                raise
+            yield Note(f"left out: {error}")
+            continue
+        if any(trained.path.samefile(other.path) for other in opened):
+            raise UsageError(f"{trained.path} is given twice")
+        opened.append(trained)
+    if not opened:
+        raise DataError("no student or teacher among the checkpoints: nothing to score")
+    if all(trained.is_teacher for trained in opened):
+        changed = {
+            "--votes scales points": config.votes > 1,
+            "--corrupt changes points": config.corrupt,
+            "--points counts points": config.points,
+            "--rotations turns points": config.rotations,
         }
-    )
+        for option, used in changed.items():
+            if used:
+                raise UsageError(f"{option}; {opened[0].path} is a teacher and sees views")
+    return opened
 
 
-def score_split(
-    subject: Subject, label: str, rows: NDArray[np.int64], config: EvaluateConfig
-) -> Generator[Record, None, dict[str, Any]]:
-    """Scores of one split: `single` (one unscaled pass) and, with votes, `voted` (the mean over all passes)."""
-    labels, classes = subject.shapes.labels[rows], subject.shapes.classes
-    total = torch.zeros(len(rows), len(classes), dtype=torch.float64)
-    result: dict[str, Any] = {}
-    for vote in range(config.votes):
-        logits = []
-        for batch in _batches(subject, rows, vote, config.seed):
-            logits.append(batch)
-            done = vote * len(rows) + sum(map(len, logits))
-            yield Progress(label.replace("_", "-"), done, config.votes * len(rows))
-        single = torch.cat(logits)  # (S, K)
-        total += single.double().softmax(dim=1)
-        if vote == 0:
-            result["single"] = scores(single, labels, classes)
-    if config.votes > 1:
-        result["voted"] = scores((total / config.votes).float(), labels, classes)
-    if absent := result["single"]["absent"]:
-        shown = ", ".join(absent[:5]) + (", ..." if len(absent) > 5 else "")
-        yield Note(
-            f"{label.replace('_', '-')}: no shapes of {len(absent)} of {len(classes)} classes "
-            f"({shown}); they are in no mAcc",
-            warning=True,
-        )
-    return result
+def choose_data(config: EvaluateConfig, opened: Sequence[Trained]) -> Path:
+    """The data file: a teacher needs one with views."""
+    teachers = any(trained.is_teacher for trained in opened)
+    names = ("views.h5",) if teachers else ("features.h5", "views.h5")
+    path = find_data(config.data, config.work, opened[0].path, *names)
+    if teachers and read_attributes(path).get("format") != "pointcmt-views":
+        raise DataError(f"{path} has no views; a teacher needs views.h5: name it with --data")
+    return path
 
 
-def vote_points(points: NDArray[np.float32], vote: int, seed: int) -> NDArray[np.float32]:
-    """The clouds (S, P, 3) of one pass: pass 0 as they are, the others scaled per shape and axis, each anew."""
-    if vote == 0:
-        return points
-    low, high = SCALE
-    scale = torch.rand(len(points), 1, 3, generator=loop.stream(seed, "vote", vote))
-    scaled: NDArray[np.float32] = points * (low + (high - low) * scale).numpy()
-    return scaled
+def what_is_asked(config: EvaluateConfig, path: Path, shapes: ShapeSet) -> EvaluateConfig:
+    """`--corrupt all` spelled out, and what cannot be done refused before anything is scored."""
+    stored = shapes.points.shape[1]
+    if too_many := [count for count in config.points if count > stored]:
+        raise UsageError(f"--points {too_many[0]}: {path} stores {stored} points per shape")
+    if (config.corrupt or config.points or config.rotations) and not len(shapes.rows("test")):
+        raise DataError(f"{path} has no test shapes: nothing to corrupt")
+    if config.corrupt != "all":
+        return config
+    curve = tuple(count for count in POINT_COUNTS if count <= stored)
+    return replace(config, points=config.points or curve, rotations=config.rotations or ROTATIONS)
+
+
+def gaps(path: Path, shapes: ShapeSet) -> Iterator[Note]:
+    """Splits and classes without shapes."""
+    for label, split in SPLITS.items():
+        name, labels = label.replace("_", "-"), shapes.labels[shapes.rows(split)]
+        absent = [each for k, each in enumerate(shapes.classes) if k not in labels]
+        if not len(labels):
+            yield Note(f"{path} has no {name} shapes", warning=True)
+        elif absent:
+            shown = ", ".join(absent[:5]) + (", ..." if len(absent) > 5 else "")
+            yield Note(
+                f"{name}: no shapes of {len(absent)} of {len(shapes.classes)} classes "
+                f"({shown}); they are in no mAcc",
+                warning=True,
+            )
 
 
 def warnings(subject: Subject) -> Iterator[Note]:
@@ -139,7 +162,7 @@ def warnings(subject: Subject) -> Iterator[Note]:
             "so shapes it has seen in training may be scored here",
             warning=True,
         )
-    recorded, variant = trained.provenance.get("variant"), _text(shapes, "variant")
+    recorded, variant = trained.provenance.get("variant"), text(shapes, "variant")
     if recorded and recorded != variant:
         yield Note(
             f"{trained.path} was trained on variant {recorded}, {path} is {variant or 'none'}",
@@ -155,29 +178,7 @@ def warnings(subject: Subject) -> Iterator[Note]:
 
 def describe_data(path: Path, shapes: ShapeSet) -> str:
     """Path, layout, variant, classes and counts in one line."""
-    kind = " ".join(filter(None, (_text(shapes, "source_layout"), _text(shapes, "variant"))))
+    kind = " ".join(filter(None, (text(shapes, "source_layout"), text(shapes, "variant"))))
     names = {"val": "held-out"}
     counts = ", ".join(f"{n} {names.get(split, split)}" for split, n in shapes.counts().items())
     return f"{path} ({kind + ', ' if kind else ''}{len(shapes.classes)} classes, {counts})"
-
-
-def _batches(subject: Subject, rows: NDArray[np.int64], vote: int, seed: int) -> Iterator[Tensor]:
-    model, device = subject.trained.model, subject.device
-    if not subject.trained.is_teacher:
-        points = vote_points(subject.shapes.points[rows], vote, seed)
-        return logit_batches(model, points, subject.trained.points, subject.batch_size, device)
-    return _view_batches(subject, rows)
-
-
-def _view_batches(subject: Subject, rows: NDArray[np.int64]) -> Iterator[Tensor]:
-    model, config = subject.trained.model, subject.trained.values["config"]
-    views = Views(subject.path, config["view_size"], subject.device)
-    for batch in torch.split(torch.from_numpy(rows), min(IMAGES, subject.batch_size)):
-        with torch.inference_mode():
-            logits: Tensor = model(views(batch))
-        yield logits.float().cpu()
-
-
-def _text(shapes: ShapeSet, key: str) -> str | None:
-    value = shapes.attributes.get(key)
-    return None if value is None or str(value) == "" else str(value)

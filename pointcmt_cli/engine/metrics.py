@@ -1,6 +1,6 @@
 """Logits of stored clouds, and scores of logits; the one place where accuracy is computed, by every stage.
 
-In: a classifier and clouds (S, P, 3); out: logits (S, K), then overall accuracy, mean class accuracy, per-class recall.
+In: a classifier and clouds (S, P, 3); out: logits (S, K), then accuracies, and precision, recall and F1 of every class.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from torchmetrics.functional.classification import (
     multiclass_accuracy,
     multiclass_confusion_matrix,
+    multiclass_f1_score,
+    multiclass_precision,
     multiclass_recall,
 )
 
@@ -59,10 +61,10 @@ def predict_logits(
 def scores(
     logits: Tensor, labels: NDArray[np.int64] | Tensor, classes: Sequence[str]
 ) -> dict[str, Any]:
-    """Scores of logits or probabilities (S, K) against labels (S,), as plain values.
+    """Scores of logits or probabilities (S, K) against labels (S,), as plain values; every share in [0, 1].
 
-    `oa` overall accuracy, `macc` the mean recall of the classes that have shapes (the others are named in `absent`,
-    they are in no mean), `classes` a row per class, `confusion` (K, K) counts, rows are the true classes.
+    `oa` overall accuracy; `macc` the mean recall of the classes that have shapes; `top5` None where K is 5 or fewer;
+    `per_class` a row per class, None where a share has no shapes to be of; `confusion` (K, K) counts, row: true class.
     """
     target = torch.as_tensor(labels, dtype=torch.int64).cpu()
     guess = logits.float().cpu()
@@ -73,24 +75,33 @@ def scores(
     many = len(classes)
     options: dict[str, Any] = {"num_classes": many, "validate_args": False}
     if many == 1:  # torchmetrics has no multiclass metric of a single class; it is always right
-        recall, confusion = torch.ones(1), torch.tensor([[len(target)]])
-        overall = 1.0
+        precision = recall = f1 = torch.ones(1)
+        confusion, overall = torch.tensor([[len(target)]]), 1.0
     else:
-        recall = multiclass_recall(guess, target, average="none", **options)  # (K,)
+        each = {"average": "none", **options}
+        precision = multiclass_precision(guess, target, **each)  # (K,)
+        recall = multiclass_recall(guess, target, **each)
+        f1 = multiclass_f1_score(guess, target, **each)
         confusion = multiclass_confusion_matrix(guess, target, **options)  # (K, K)
         overall = float(multiclass_accuracy(guess, target, average="micro", **options))
-    counts = confusion.sum(dim=1)  # (K,)
-    present = counts > 0
+    top5 = None
+    if many > 5:
+        top5 = float(multiclass_accuracy(guess, target, average="micro", top_k=5, **options))
+    counts, guessed = confusion.sum(dim=1), confusion.sum(dim=0)  # (K,)
     return {
+        "count": len(target),
         "oa": overall,
-        "macc": float(recall[present].double().mean()),
-        "shapes": len(target),
-        "absent": [
-            name for name, there in zip(classes, present.tolist(), strict=True) if not there
-        ],
-        "classes": [
-            {"class": name, "count": count, "recall": share if count else None}
-            for name, count, share in zip(classes, counts.tolist(), recall.tolist(), strict=True)
+        "macc": float(recall[counts > 0].double().mean()),
+        "top5": top5,
+        "per_class": [
+            {
+                "name": name,
+                "count": int(counts[k]),
+                "precision": float(precision[k]) if guessed[k] else None,
+                "recall": float(recall[k]) if counts[k] else None,
+                "f1": float(f1[k]) if counts[k] else None,
+            }
+            for k, name in enumerate(classes)
         ],
         "confusion": confusion.tolist(),
     }

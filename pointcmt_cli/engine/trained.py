@@ -13,7 +13,7 @@ import numpy as np
 from pointcmt_cli.config import POINTS, Axis
 from pointcmt_cli.data.store import ShapeSet, read_shapes
 from pointcmt_cli.engine import checkpoint
-from pointcmt_cli.errors import DataError
+from pointcmt_cli.errors import DataError, OtherKindError
 from pointcmt_cli.models.classifier import Classifier
 
 
@@ -99,7 +99,9 @@ def open_trained(path: Path, work: Path, *groups: str) -> Trained:
             {"backbones": "student", "teachers": "teacher"}[each] for each in groups
         )
         kind = str(values.get("group", "resume state")).removesuffix("s")
-        raise DataError(f"{found} holds a {kind}; this command takes the checkpoint of a {wanted}")
+        raise OtherKindError(
+            f"{found} holds a {kind}; this command takes the checkpoint of a {wanted}"
+        )
     return Trained(found, checkpoint.rebuild(values, found), values)
 
 
@@ -119,10 +121,8 @@ def find_data(data: Path | None, work: Path, beside: Path, *names: str) -> Path:
 def read_clouds(path: Path, classes: list[str] | None = None) -> ShapeSet:
     """The shapes of a data file, all finite, and of these classes."""
     shapes = read_shapes(path)
-    if classes is not None and shapes.classes != classes:
-        raise DataError(
-            f"{path} and the checkpoint differ in classes: {_difference(shapes, classes)}"
-        )
+    if classes is not None:
+        check_classes(path, shapes, classes, "the checkpoint")
     bad = np.flatnonzero(~np.isfinite(shapes.points).all(axis=(1, 2)))
     if len(bad):
         raise DataError(
@@ -130,6 +130,12 @@ def read_clouds(path: Path, classes: list[str] | None = None) -> ShapeSet:
             "make the file again"
         )
     return shapes
+
+
+def check_classes(path: Path, shapes: ShapeSet, classes: list[str], whose: str) -> None:
+    """Raise where a data file's classes, or their order, are not those of a checkpoint."""
+    if shapes.classes != classes:
+        raise DataError(f"{path} and {whose} differ in classes: {_difference(shapes, classes)}")
 
 
 def same_data(trained: Trained, shapes: ShapeSet) -> bool | None:

@@ -1,0 +1,85 @@
+"""Is a classifier right as often as it says? In: logits (S, K) and labels (S,); out: calibration error and temperature.
+
+Expected calibration error and one temperature after Guo et al., "On Calibration of Modern Neural Networks" (ICML 2017).
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from torch import Tensor
+from torchmetrics.functional.classification import multiclass_calibration_error
+
+BINS = 15
+"""Of equal width over [0, 1]; Guo et al.'s number."""
+TEMPERATURES = (0.05, 20.0)
+"""Between these the temperature is looked for; where every answer is right the likelihood has no maximum."""
+
+
+def fit_temperature(logits: Tensor, labels: NDArray[np.int64]) -> float:
+    """The temperature that makes softmax(logits / temperature) most likely; fitted on the held-out split only."""
+    target = torch.as_tensor(labels, dtype=torch.int64)
+    exact = logits.double()
+
+    def loss(log_temperature: float) -> float:
+        scaled = exact / math.exp(log_temperature)
+        return float(torch.nn.functional.cross_entropy(scaled, target))
+
+    low, high = map(math.log, TEMPERATURES)
+    found = minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-6})
+    return math.exp(float(found.x))
+
+
+def calibration(
+    logits: Tensor, labels: NDArray[np.int64], temperature: float | None, fitted_here: bool
+) -> dict[str, Any]:
+    """ECE and reliability bins as the network is, and at a temperature that was fitted on other shapes.
+
+    `fitted_here`: these are the shapes that the temperature was fitted on; a scaled error of them would flatter.
+    """
+    after = None
+    if temperature is not None and not fitted_here:
+        after = (logits.double() / temperature).softmax(1)
+    before = logits.double().softmax(1)
+    return {
+        "temperature": temperature,
+        "ece": calibration_error(before, labels),
+        "ece_scaled": None if after is None else calibration_error(after, labels),
+        "bins": bins(before, labels),
+        "bins_scaled": None if after is None else bins(after, labels),
+    }
+
+
+def calibration_error(probabilities: Tensor, labels: NDArray[np.int64]) -> float:
+    """Mean distance of confidence and accuracy over the bins, weighted by their shapes; in [0, 1]."""
+    target = torch.as_tensor(labels, dtype=torch.int64)
+    many = probabilities.shape[1]
+    if many == 1:
+        return 0.0
+    return float(
+        multiclass_calibration_error(
+            probabilities.float(), target, many, n_bins=BINS, norm="l1", validate_args=False
+        )
+    )
+
+
+def bins(probabilities: Tensor, labels: NDArray[np.int64]) -> list[dict[str, Any]]:
+    """Confidence against accuracy, bin by bin; both None where a bin is empty."""
+    confidence, guess = (each.numpy() for each in probabilities.max(dim=1))  # (S,)
+    right = guess == np.asarray(labels)
+    edges = np.linspace(0, 1, BINS + 1)
+    place = np.clip(np.searchsorted(edges, confidence, side="right") - 1, 0, BINS - 1)
+    return [
+        {
+            "low": float(edges[index]),
+            "high": float(edges[index + 1]),
+            "count": int(inside.sum()),
+            "confidence": float(confidence[inside].mean()) if inside.any() else None,
+            "accuracy": float(right[inside].mean()) if inside.any() else None,
+        }
+        for index in range(BINS)
+        for inside in [place == index]
+    ]

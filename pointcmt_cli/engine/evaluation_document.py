@@ -1,0 +1,186 @@
+"""The evaluation document: what was scored, how, on what, and made from what; docs/json-schema.md describes it.
+
+In: opened checkpoints and the data; out: plain values, in which an unknown value is None.
+"""
+
+import csv
+import platform
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from pointcmt_cli import discovery
+from pointcmt_cli.config import EvaluateConfig
+from pointcmt_cli.data.files import plain
+from pointcmt_cli.data.store import ShapeSet
+from pointcmt_cli.engine import checkpoint
+from pointcmt_cli.engine.intervals import LEVEL, RESAMPLES
+from pointcmt_cli.engine.seed_groups import group_of
+from pointcmt_cli.engine.trained import Trained, same_data
+from pointcmt_cli.errors import DataError, PluginError
+
+SCHEMA = "pointcmt-evaluation"
+VERSION = 1
+UNITS = {
+    "oa, macc, top5, precision, recall, f1, ece, confidence, accuracy, agreement, intervals": "share, in [0, 1]",
+    "mce, rmce, ce, rce": "multiple of DGCNN's error; DGCNN is 1",
+    "count, confusion, only_a, only_b": "shapes",
+    "seconds": "s",
+}
+DISTRIBUTIONS = ("torch", "numpy", "scipy", "torchmetrics")
+
+
+def document(
+    config: EvaluateConfig, path: Path, shapes: ShapeSet, runs: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Everything but comparisons and groups."""
+    counts = shapes.counts()
+    return {
+        "schema": SCHEMA,
+        "version": VERSION,
+        "pointcmt": version("pointcmt"),
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in DISTRIBUTIONS},
+        },
+        "command": list(config.command) or None,
+        "units": UNITS,
+        "data": {
+            "path": str(path),
+            "layout": text(shapes, "source_layout"),
+            "variant": text(shapes, "variant"),
+            "class_names": list(shapes.classes),
+            "counts": {
+                "train": counts["train"],
+                "held_out": counts["val"],
+                "test": counts["test"],
+            },
+        },
+        "protocol": {
+            "votes": config.votes,
+            "seed": config.seed,
+            "bootstrap": RESAMPLES,
+            "level": LEVEL,
+            "sentences": sentences(config, runs),
+        },
+        "runs": list(runs),
+    }
+
+
+def describe_run(trained: Trained, shapes: ShapeSet, path: Path, device: str) -> dict[str, Any]:
+    """A checkpoint, as far as it can be told before it is scored."""
+    values, made = trained.values, trained.provenance
+    objective = objective_of(trained)
+    metrics = plain(values["metrics"])
+    run = {
+        "checkpoint": str(trained.path),
+        "name": values["name"],
+        "options": dict(values["options"]),
+        "distribution": values["distribution"],
+        "distribution_version": values["distribution_version"],
+        "is_teacher": trained.is_teacher,
+        "objective": made.get("objective"),
+        "objective_options": dict(made.get("objective_options", {})),
+        "plain": objective is not None and not getattr(objective, "uses_teacher", True),
+        "seed": values["config"]["seed"],
+        "selected_by": metrics.get("selected_by"),
+        "selected_epoch": metrics.get("selected_epoch"),
+        "trained_on_this_data": same_data(trained, shapes),
+        "points": None if trained.is_teacher else min(trained.points, shapes.points.shape[1]),
+        "device": device,
+        "parameters": sum(each.numel() for each in trained.model.parameters()),
+        "config": plain(values["config"]),
+        "provenance": plain(made),
+        "recorded": metrics,
+        "training": training(trained, path, bool(getattr(objective, "needs_generator", False))),
+    }
+    return {**run, "group": group_of(run)}
+
+
+def objective_of(trained: Trained) -> Any:
+    """The objective that a student was trained on, or None: a teacher has none, and its plug-in may be gone."""
+    if trained.is_teacher or "objective" not in trained.values["config"]:
+        return None
+    name, options = (trained.values["config"][key] for key in ("objective", "objective_options"))
+    try:
+        return discovery.build("objectives", name, options)
+    except PluginError:
+        return None
+
+
+def training(trained: Trained, path: Path, with_generator: bool) -> dict[str, list[dict[str, Any]]]:
+    """Rows per epoch from the .metrics.csv files of the run and of what it was made from, where they are found."""
+    own = "teacher" if trained.is_teacher else "student"
+    found = {own: history(trained.path)}
+    if not trained.is_teacher:
+        folders = (path.parent, trained.path.parent)
+        teachers = [folder / "teacher.pt" for folder in folders]
+        digest = trained.provenance.get("teacher_digest")
+        found["teacher"] = next((history(each) for each in teachers if is_of(each, digest)), [])
+    generator = trained.values["config"].get("generator")
+    if with_generator and generator:
+        found["generator"] = history(trained.path.with_name(Path(generator).name))
+    return {stage: rows for stage, rows in found.items() if rows}
+
+
+def is_of(teacher: Path, digest: str | None) -> bool:
+    """Whether this file is the teacher of that hash."""
+    if digest is None or not teacher.exists():
+        return False
+    try:
+        return bool(checkpoint.load(teacher).get("provenance", {}).get("digest") == digest)
+    except DataError:
+        return False
+
+
+def history(path: Path) -> list[dict[str, Any]]:
+    """The rows beside a checkpoint, numbers read; an empty cell is None."""
+    beside = path.with_suffix(".metrics.csv")
+    if not beside.is_file():
+        return []
+    with beside.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return [{key: _number(cell) for key, cell in row.items()} for row in rows]
+
+
+def sentences(config: EvaluateConfig, runs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The protocol in words: what was chosen on what."""
+    chosen = {
+        "last": "is the last one: nothing was chosen by any score",
+        "held-out": "was chosen by overall accuracy on the held-out split, which is cut from train",
+    }
+    said = []
+    for key, words in chosen.items():
+        of = [run["checkpoint"] for run in runs if run["selected_by"] == key]
+        if of:
+            said.append(f"The epoch kept of {', '.join(of)} {words}.")
+    said += [
+        "The test split chose nothing: neither an epoch, nor a temperature, nor a number of votes.",
+        "The temperature is fitted on the held-out split and applied to test.",
+        f"Intervals are {LEVEL:.0%} percentile intervals of {RESAMPLES} bootstrap resamples of the shapes (seed "
+        f"{config.seed}), of mAcc within each class; they do not cover the spread over training seeds.",
+    ]
+    if config.votes > 1:
+        said.append(
+            f"Voting averages {config.votes} passes, always this many: the first as stored, the others scaled per "
+            "axis by 0.85 to 1.15."
+        )
+    if config.corrupt:
+        said.append(
+            f"Corruptions follow ModelNet-C's definitions but are drawn here (seed {config.seed}): they are not its "
+            "files, and mCE and RmCE are not its leaderboard's."
+        )
+    return said
+
+
+def text(shapes: ShapeSet, key: str) -> str | None:
+    """A root attribute of the data file, where it says something."""
+    value = shapes.attributes.get(key)
+    return None if value is None or str(value) == "" else str(value)
+
+
+def _number(cell: str) -> float | int | None:
+    if cell == "":
+        return None
+    return int(cell) if cell.isdigit() else float(cell)

@@ -1,0 +1,135 @@
+"""Runs that are equal but for the seed. In: an evaluation's runs; out: mean and spread of each group, a paired test.
+
+A student's worth is what it does beside a plain one, trained in the same way without a teacher: where such a group is
+among the runs, the scores of equal seeds are subtracted and the differences tested (paired t-test, two-sided).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from scipy.stats import ttest_rel
+
+from pointcmt_cli.data.files import digest
+from pointcmt_cli.engine.student_record import relevant
+
+Run = Mapping[str, Any]
+NOT_SETTINGS = ("seed", "device", "views")
+"""Beside `student_record.IDLE`: what may differ within a group."""
+OBJECTIVE = ("objective", "objective_options", "generator_")
+"""How the settings begin in which a student and its plain twin may differ."""
+
+
+def group_of(run: Run) -> str:
+    """A short hash of everything that decides the weights, but the seed."""
+    return digest(run["name"], run["options"], settings(run), origin(run))[:12]
+
+
+def settings(run: Run) -> dict[str, Any]:
+    """The settings that the runs of a group have in common."""
+    return {key: value for key, value in relevant(run["config"]).items() if key not in NOT_SETTINGS}
+
+
+def origin(run: Run) -> list[Any]:
+    """What a run was made from, as its file says it."""
+    return [run["provenance"].get(key) for key in ("kind", "views_digest", "init_digest")]
+
+
+def twin_of(run: Run) -> str:
+    """Equal for a student and for the plain student that was trained in the same way."""
+    same = {key: value for key, value in settings(run).items() if not key.startswith(OBJECTIVE)}
+    return digest(run["name"], run["options"], same, origin(run))
+
+
+def groups(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """Every group in the order of the runs; scores are those of the test split, or held-out where one has no test."""
+    split = "test" if all("test" in run["scores"] for run in runs) else "held_out"
+    members: dict[str, list[Run]] = {}
+    for run in runs:
+        of_group = members.setdefault(run["group"], [])
+        if run["seed"] not in [other["seed"] for other in of_group]:
+            of_group.append(run)
+    names = dict(zip(members, _names([each[0] for each in members.values()]), strict=True))
+    plain = {twin_of(each[0]): group for group, each in members.items() if each[0]["plain"]}
+    found = []
+    for group, each in members.items():
+        scores = {key: [score(run, split, key) for run in each] for key in ("oa", "macc")}
+        row = {
+            "group": group,
+            "name": names[group],
+            "objective": each[0]["objective"],
+            "split": split,
+            "n": len(each),
+            "seeds": [run["seed"] for run in each],
+            **{key: spread(values) for key, values in scores.items()},
+        }
+        yardstick = plain.get(twin_of(each[0]))
+        if yardstick not in (None, group):
+            row["against_plain"] = against(each, members[yardstick], split)
+        found.append(row)
+    return found
+
+
+def repeated(runs: Sequence[Run]) -> Iterator[tuple[str, str]]:
+    """Checkpoints that repeat an earlier one's settings and seed, with that one: they are in no group."""
+    first: dict[tuple[str, int], str] = {}
+    for run in runs:
+        known = first.setdefault((run["group"], run["seed"]), run["checkpoint"])
+        if known != run["checkpoint"]:
+            yield run["checkpoint"], known
+
+
+def against(students: Sequence[Run], plain: Sequence[Run], split: str) -> dict[str, Any]:
+    """Overall accuracy less that of the plain student of the same seed; no p-value from fewer than 2 pairs."""
+    yardstick = {run["seed"]: score(run, split, "oa") for run in plain}
+    pairs = [
+        (score(run, split, "oa"), yardstick[run["seed"]])
+        for run in students
+        if run["seed"] in yardstick
+    ]
+    differences = [own - other for own, other in pairs]
+    result: dict[str, Any] = {
+        "group": plain[0]["group"],
+        "n": len(pairs),
+        "difference": spread(differences) if pairs else None,
+        "p_value": None,
+    }
+    if len(pairs) > 1 and np.ptp(differences) > 1e-12:  # equal differences have no t
+        own, other = zip(*pairs, strict=True)
+        result["p_value"] = float(ttest_rel(own, other).pvalue)
+    return result
+
+
+def spread(values: Sequence[float]) -> dict[str, float | None]:
+    """Mean, and sample standard deviation (n - 1), which one value does not have."""
+    deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return {"mean": float(np.mean(values)), "std": deviation}
+
+
+def score(run: Run, split: str, key: str) -> float:
+    """A single pass's."""
+    return float(run["scores"][split]["single"][key])
+
+
+def _names(runs: Sequence[Run]) -> list[str]:
+    """What to call each group: plug-ins and options; settings where these are not enough to tell them apart."""
+    short = [_short(run) for run in runs]
+    named = []
+    for run, name in zip(runs, short, strict=True):
+        alike = [settings(other) for other, also in zip(runs, short, strict=True) if also == name]
+        differing = [
+            f"{key} {value}"
+            for key, value in settings(run).items()
+            if any(other.get(key) != value for other in alike)
+        ]
+        named.append(", ".join([name, *differing]))
+    return named
+
+
+def _short(run: Run) -> str:
+    options = ", ".join(f"{key}={value}" for key, value in run["options"].items())
+    what = "teacher" if run["is_teacher"] else run["objective"]
+    more = ", ".join(f"{key}={value}" for key, value in run["objective_options"].items())
+    return (
+        f"{run['name']}{f' ({options})' if options else ''}, {what}{f' ({more})' if more else ''}"
+    )
