@@ -55,7 +55,7 @@ def rotate_fully(
     """`z`: about the axis that points up, by U[0, 2 pi); `so3`: by a rotation drawn uniformly from all of them."""
     if group == "z":
         turns = [numbers(seed, "rotation", group, name).uniform(0, 2 * np.pi) for name in names]
-        rotation = Rotation.from_euler("z", turns)
+        rotation = Rotation.from_euler("z", np.array(turns)[:, None])
     else:
         draws = [numbers(seed, "rotation", group, name).normal(size=4) for name in names]
         rotation = Rotation.from_quat(draws)  # a normal direction in 4-D is a uniform rotation
