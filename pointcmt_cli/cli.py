@@ -10,6 +10,7 @@ import typer
 
 from pointcmt_cli import __version__, allocator
 from pointcmt_cli.commands import (
+    data,
     demo,
     distill,
     doctor,
@@ -40,6 +41,7 @@ app.command("export", rich_help_panel=PIPELINE)(export.export)
 app.command("demo", rich_help_panel=BESIDE)(demo.demo)
 app.command("predict", rich_help_panel=BESIDE)(predict.predict)
 app.command("doctor", rich_help_panel=BESIDE)(doctor.doctor)
+app.add_typer(data.app, name="data", rich_help_panel=BESIDE)
 app.add_typer(plugins.app, name="plugins", rich_help_panel=BESIDE)
 
 

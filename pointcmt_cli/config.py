@@ -230,6 +230,30 @@ class PredictConfig:
 
 
 @dataclass(frozen=True)
+class DownloadConfig:
+    """`pointcmt data download NAME`: a public data set -> its folder."""
+
+    name: str
+    """In data/catalogue.py."""
+    work: Path = Path(".")
+    out: Path | None = None
+    """The data set's folder; None: its name in `work`."""
+    accept_terms: bool = False
+    """The user has read and accepted the terms of use, where there are any."""
+
+
+@dataclass(frozen=True)
+class VerifyConfig:
+    """`pointcmt data verify DIR`: is a data set whole?"""
+
+    source: Path
+    variant: str | None = None
+    """Which one, where a folder holds several; None: all of ScanObjectNN's."""
+    workers: int | None = None
+    """Processes; None: one per core."""
+
+
+@dataclass(frozen=True)
 class DemoConfig:
     """`pointcmt demo`: the whole pipeline on shapes it generates, sized for 2 CPU cores in under 5 minutes."""
 

@@ -24,6 +24,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
         "evaluate",
         "export",
         "predict",
+        "data",
         "demo",
         "doctor",
         "plugins",

@@ -40,11 +40,7 @@ class _Candidate:
 
 def scanobjectnn(root: Path, variant: str | None) -> Found | None:
     """ScanObjectNN at `root`: h5_files, its parent, or one of the main_split folders."""
-    folders = [root, *subfolders(root)]
-    folders += [
-        below for folder in folders[1:] if folder.name == "h5_files" for below in subfolders(folder)
-    ]
-    candidates = [each for folder in folders for each in _candidates(folder, folder == root)]
+    candidates = _all(root)
     if not candidates:
         return None
     candidate, name = _choose(root, candidates, variant)
@@ -58,6 +54,19 @@ def scanobjectnn(root: Path, variant: str | None) -> Found | None:
         ]
     notes = (_SHARED_SCANS,) if name.startswith("PB_") else ()
     return Found("ScanObjectNN", "cloud", list(CLASSES), entries, name, notes)
+
+
+def places(root: Path) -> list[tuple[Path, str]]:
+    """Folder and variant of everything below `root`; a variant is read with that folder as its root."""
+    return [(each.folder, name) for each in _all(root) for name in each.names]
+
+
+def _all(root: Path) -> list[_Candidate]:
+    folders = [root, *subfolders(root)]
+    folders += [
+        below for folder in folders[1:] if folder.name == "h5_files" for below in subfolders(folder)
+    ]
+    return [each for folder in folders for each in _candidates(folder, folder == root)]
 
 
 def _candidates(folder: Path, is_root: bool) -> list[_Candidate]:

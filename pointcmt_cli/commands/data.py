@@ -1,0 +1,130 @@
+"""`pointcmt data`: `list` what can be had, `download` it, `verify` what is there."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pointcmt_cli.commands import options
+from pointcmt_cli.config import DownloadConfig, VerifyConfig
+
+app = typer.Typer(
+    help="Public data sets: list them, download one, verify a folder.", no_args_is_help=True
+)
+
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="JSON on standard output, nothing else there.")
+]
+
+
+@app.command("list")
+def list_data_sets(json: JsonOption = False) -> None:
+    """Show every data set that can be downloaded; --json also says where each address and checksum was found.
+
+    Example: pointcmt data list
+    """
+    from dataclasses import asdict
+
+    from pointcmt_cli import console
+    from pointcmt_cli.data.catalogue import CATALOGUE
+
+    if json:
+        console.print_json({"data_sets": [asdict(each) for each in CATALOGUE]})
+        return
+    rows = []
+    for each in CATALOGUE:
+        kinds = {(mirror.checksum or "none").partition(":")[0] for mirror in each.mirrors}
+        shapes = " + ".join(f"{count:,}" for count in each.shapes.values())
+        checksum = ", ".join(sorted(kinds)) or "by hand"
+        rows.append((each.name, shapes, each.about_size, checksum, "accept" if each.terms else ""))
+    columns = ["name", "train + test", "archive", "checksum", "terms"]
+    console.table("Data sets: pointcmt data download NAME", columns, rows)
+    for each in CATALOGUE:
+        console.line(f"{each.name}: {each.title}")
+
+
+@app.command("download")
+def download(
+    name: Annotated[
+        str, typer.Argument(help="A name from `pointcmt data list`.", show_default=False)
+    ],
+    accept_terms: Annotated[
+        bool,
+        typer.Option("--accept-terms", help="I have read and accept the data set's terms of use."),
+    ] = DownloadConfig.accept_terms,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            help="Folder of the data set; its name, in --work.",
+            rich_help_panel=options.FILES,
+        ),
+    ] = DownloadConfig.out,
+    work: options.WorkOption = DownloadConfig.work,
+) -> None:
+    """Download a data set, check it, unpack it. Interrupted or killed, the same line goes on.
+
+    Example: pointcmt data download modelnet40
+    """
+    from pointcmt_cli import console
+    from pointcmt_cli.engine.data_download import download as stage
+
+    config = DownloadConfig(name=name, work=work, out=out, accept_terms=accept_terms)
+    result = console.follow(stage(config))
+    if not result["present"]:
+        checked = result["checksum"] or "no checksum is published, the archive's own was right"
+        console.line(f"{result['out']} is there ({checked})")
+    step = "render" if result["render"] else "data verify"
+    console.line(f"next: pointcmt {step} {result['out']}")
+
+
+@app.command("verify")
+def verify(
+    source: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Folder of a data set.", show_default=False)
+    ],
+    variant: Annotated[
+        str | None,
+        typer.Option(help="Which one, where a folder holds several.", show_default=False),
+    ] = VerifyConfig.variant,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Processes; one per core.", show_default=False),
+    ] = VerifyConfig.workers,
+    json: JsonOption = False,
+) -> None:
+    """Read every shape of a folder and count them; exit status 1 when anything is damaged or missing.
+
+    Example: pointcmt data verify modelnet40
+    """
+    from pointcmt_cli import console
+    from pointcmt_cli.engine.data_verify import verify as stage
+
+    config = VerifyConfig(source=source, variant=variant, workers=workers)
+    result = console.follow(stage(config), resumes=False)
+    if json:
+        console.print_json(result)
+    else:
+        for each in result["checked"]:
+            console.line(_verdict(each))
+    if not result["whole"]:
+        raise typer.Exit(1)
+
+
+def _verdict(checked: dict[str, Any]) -> str:
+    """One line."""
+    name = " ".join(filter(None, (checked["layout"], checked["variant"])))
+    found = [f"{count} {split}" for split, count in checked.get("counts", {}).items()]
+    if checked["damaged"]:
+        count = len(checked["damaged"])
+        found.append(f"{count} cannot be read" if found else f"{count} cannot be opened")
+    expected = checked.get("expected")
+    if expected is None:
+        known = "of its counts nothing is published" if "counts" in checked else ""
+    elif checked["whole"]:
+        known = f"as published of {checked['published_as']}"
+    else:
+        counts = ", ".join(f"{count} {split}" for split, count in expected.items())
+        known = f"published: {counts}"
+    word = "whole" if checked["whole"] else "NOT whole"
+    return f"{name}: {word}: {', '.join(found)}" + (f" ({known})" if known else "")
