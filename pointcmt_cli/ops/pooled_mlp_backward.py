@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pointcmt_cli.ops import pooled_mlp_numba as kernels
-from pointcmt_cli.ops.pooled_mlp_cpu import Last, Layers, Norm, multiply, product
+from pointcmt_cli.ops.pooled_mlp_cpu import Last, Layers, Norm
+from pointcmt_cli.ops.products import rows_by_weight, rows_crossed
 from pointcmt_cli.ops.threads import share
 
 
@@ -146,19 +147,18 @@ def _last(
     of_norm = NormGradient.of(norm, sums, rows.total)
     slope, offset, wide = of_norm.slope.double(), of_norm.offset.double(), weight.double()
     of_weight = torch.outer(offset, total) + slope[:, None] * (wide @ gram)
-    affine = ((wide.t() * slope) @ wide).to(
-        weight.dtype
-    )  # dz @ W where dz = z * slope, z = a @ W.T
+    affine = (wide.t() * slope) @ wide  # symmetric: dz @ W where dz = z * slope, z = a @ W.T
+    affine = affine.to(weight.dtype)
     constant = (offset @ wide).to(weight.dtype)
     through = (gradient * norm.scale).contiguous()
     sparse = weight.new_zeros(len(rows.parts), *weight.shape)
     sink = _sink(layers, place)
 
     def run(part: int) -> None:
-        a_buffer, da_buffer = rows.buffer(weight.shape[1]), rows.buffer(weight.shape[1])
+        buffer = rows.buffer(weight.shape[1])
         for start, end in rows.blocks(rows.parts[part]):
-            a = layers.activation(place, start, end, a_buffer)
-            da = multiply(a, affine, da_buffer[: len(a)], layers.low).add_(constant)
+            a = layers.activation(place, start, end, buffer)
+            da = rows_by_weight(a, affine, layers.low, constant)
             kernels.spread_maxima(
                 through[start:end].numpy(),
                 last.where[start:end].numpy(),
@@ -179,18 +179,17 @@ def _middle(
 ) -> tuple[KeptGradient | GroupedGradient, Tensor]:
     rows = layers.rows
     sink = _sink(layers, place - 1)
-    norm = layers.norms[place]
+    norm, across = layers.norms[place], weight.t().contiguous()
     of_weights = torch.zeros(len(rows.parts), *weight.shape, dtype=torch.float64)
 
     def run(part: int) -> None:
-        dz_buffer = rows.buffer(weight.shape[0])
-        a_buffer, da_buffer = rows.buffer(weight.shape[1]), rows.buffer(weight.shape[1])
+        dz_buffer, a_buffer = (rows.buffer(channels) for channels in weight.shape)
         for start, end in rows.blocks(rows.parts[part]):
             a = layers.activation(place - 1, start, end, a_buffer)
             dz, z = dz_buffer[: len(a)], layers.z(place, start, end)
             _combine(rows.part(dy, start, end), z, norm, of_norm, dz)
-            of_weights[part] += product(dz.t(), a, layers.low)
-            da = multiply(dz, weight, da_buffer[: len(a)], layers.low)
+            of_weights[part] += rows_crossed(dz, a, layers.low)
+            da = rows_by_weight(dz, across, layers.low)
             sink.take(part, da, a, start, end)
 
     share(run, len(rows.parts))

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pointcmt_cli.ops import pooled_mlp_numba as kernels
+from pointcmt_cli.ops.products import rows_by_weight, rows_crossed
 from pointcmt_cli.ops.threads import cuts, share
 
 BLOCK = 4096
@@ -116,7 +117,7 @@ class Layers:
         self.rows = rows
         self.low = low
         self.norms: list[Norm] = []
-        self.products: list[Tensor] = []
+        self.products: list[dict[int, Tensor]] = []
 
     def add(self, norm: Norm) -> None:
         """The next layer's norm is known; of the first, points and centres are scaled once for all rows."""
@@ -128,8 +129,11 @@ class Layers:
 
     def z(self, place: int, start: int, end: int) -> Tensor:
         """z of one layer for the groups start to end; not of a grouped first layer, which has none."""
-        whole = self.products[place - 1] if place else self.rows.flat()
-        return self.rows.part(whole, start, end)
+        return (
+            self.products[place - 1][start]
+            if place
+            else self.rows.part(self.rows.flat(), start, end)
+        )
 
     def activation(self, place: int, start: int, end: int, buffer: Tensor) -> Tensor:
         """a of one layer for the groups start to end, written into `buffer`."""
@@ -152,9 +156,9 @@ class Last:
         self.best = torch.empty(rows.groups, linear.out_features, dtype=dtype)
         self.where = torch.empty(rows.groups, linear.out_features, dtype=torch.int32)
 
-    def pool(self, a: Tensor, start: int, end: int, buffer: Tensor, low: bool) -> None:
+    def pool(self, a: Tensor, start: int, end: int, low: bool) -> None:
         """Maxima of the groups start to end, whose inputs are `a`."""
-        z = multiply(a, self.weight.t(), buffer[: len(a)], low)
+        z = rows_by_weight(a, self.weight, low)
         kernels.pool(z.numpy(), self.best[start:end].numpy(), self.where[start:end].numpy())
 
     def output(self, norm: Norm, last_relu: bool) -> Tensor:
@@ -179,15 +183,13 @@ def infer(
     parts = cuts(rows.groups, PARTS)
 
     def run(part: int) -> None:
-        buffers = [rows.buffer(linear.out_features) for linear in linears]
+        buffer = rows.buffer(rows.channels)
         for start, end in rows.blocks(parts[part]):
-            a = layers.activation(0, start, end, buffers[0])
-            for linear, norm, buffer in zip(
-                linears[1:-1], folded[1:-1], buffers[1:-1], strict=True
-            ):
-                z = multiply(a, linear.weight.t(), buffer[: len(a)], low)
+            a = layers.activation(0, start, end, buffer)
+            for linear, norm in zip(linears[1:-1], folded[1:-1], strict=True):
+                z = rows_by_weight(a, linear.weight, low)
                 a = norm.activate(z, z)
-            last.pool(a, start, end, buffers[-1], low)
+            last.pool(a, start, end, low)
 
     share(run, len(parts))
     return last.output(folded[-1], last_relu)
@@ -218,50 +220,40 @@ def train(
 
 def _keep_product(layers: Layers, place: int, linear: nn.Linear) -> tuple[Tensor, Tensor]:
     rows = layers.rows
-    z = rows.first.new_empty(rows.total, linear.out_features)
+    products: dict[int, Tensor] = {}
     sums = rows.new_sums(linear.out_features)
-    weight = linear.weight.detach().t()
+    weight = linear.weight.detach()
     a = layers.activation(place - 1, 0, 1, rows.buffer(linear.in_features))
-    pilot = product(a[:1], weight, layers.low)[0].to(z.dtype)
+    pilot = rows_by_weight(a[:1], weight, layers.low)[0]
 
     def run(part: int) -> None:
         buffer = rows.buffer(linear.in_features)
         for start, end in rows.blocks(rows.parts[part]):
             a = layers.activation(place - 1, start, end, buffer)
-            block = multiply(a, weight, rows.part(z, start, end), layers.low)
-            kernels.moments(block.numpy(), pilot.numpy(), sums[part])
+            products[start] = rows_by_weight(a, weight, layers.low)
+            kernels.moments(products[start].numpy(), pilot.numpy(), sums[part])
 
     share(run, len(rows.parts))
-    layers.products.append(z)
+    layers.products.append(products)
     return statistics(sums, pilot, rows.total)
 
 
 def _pool_last(layers: Layers, last: Last, place: int) -> tuple[Tensor, Tensor]:
     rows = layers.rows
-    channels, width = last.weight.shape
+    width = last.weight.shape[1]
     grams = torch.zeros(len(rows.parts), width, width, dtype=torch.float64)
     totals = torch.zeros(len(rows.parts), width, dtype=torch.float64)
 
     def run(part: int) -> None:
-        buffer, z_buffer = rows.buffer(width), rows.buffer(channels)
+        buffer = rows.buffer(width)
         for start, end in rows.blocks(rows.parts[part]):
             a = layers.activation(place, start, end, buffer)
-            grams[part] += product(a.t(), a, layers.low)
+            grams[part] += rows_crossed(a, a, layers.low)
             totals[part] += a.sum(dim=0)
-            last.pool(a, start, end, z_buffer, layers.low)
+            last.pool(a, start, end, layers.low)
 
     share(run, len(rows.parts))
     return grams.sum(dim=0), totals.sum(dim=0)
-
-
-def multiply(a: Tensor, b: Tensor, out: Tensor, low: bool) -> Tensor:
-    """A @ b, written into `out`; `low`: of bfloat16 inputs."""
-    return out.copy_(product(a, b, low)) if low else torch.mm(a, b, out=out)
-
-
-def product(a: Tensor, b: Tensor, low: bool) -> Tensor:
-    """A @ b; `low`: in bfloat16."""
-    return torch.mm(a.bfloat16(), b.bfloat16()) if low else torch.mm(a, b)
 
 
 def statistics(sums: NDArray[Any], pilot: Tensor, total: int) -> tuple[Tensor, Tensor]:

@@ -49,4 +49,6 @@ def cuts(total: int, pieces: int) -> list[tuple[int, int]]:
 
 @cache
 def _pool(threads: int, process: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, thread_name_prefix="pointcmt")
+    return ThreadPoolExecutor(
+        threads, thread_name_prefix="pointcmt", initializer=torch.set_num_threads, initargs=(1,)
+    )
