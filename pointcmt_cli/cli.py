@@ -10,6 +10,7 @@ import typer
 
 from pointcmt_cli import __version__, allocator
 from pointcmt_cli.commands import (
+    compare,
     data,
     demo,
     distill,
@@ -18,6 +19,8 @@ from pointcmt_cli.commands import (
     export,
     plugins,
     predict,
+    pull,
+    push,
     render,
     train_teacher,
 )
@@ -38,8 +41,11 @@ app.command("train-teacher", rich_help_panel=PIPELINE)(train_teacher.train_teach
 app.command("distill", rich_help_panel=PIPELINE)(distill.distill)
 app.command("evaluate", rich_help_panel=PIPELINE)(evaluate.evaluate)
 app.command("export", rich_help_panel=PIPELINE)(export.export)
+app.command("compare", rich_help_panel=BESIDE)(compare.compare)
 app.command("demo", rich_help_panel=BESIDE)(demo.demo)
 app.command("predict", rich_help_panel=BESIDE)(predict.predict)
+app.command("push", rich_help_panel=BESIDE)(push.push)
+app.command("pull", rich_help_panel=BESIDE)(pull.pull)
 app.command("doctor", rich_help_panel=BESIDE)(doctor.doctor)
 app.add_typer(data.app, name="data", rich_help_panel=BESIDE)
 app.add_typer(plugins.app, name="plugins", rich_help_panel=BESIDE)

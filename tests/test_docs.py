@@ -22,6 +22,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
         "train-teacher",
         "distill",
         "evaluate",
+        "compare",
         "export",
         "predict",
         "data",

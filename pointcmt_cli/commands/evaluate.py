@@ -78,6 +78,16 @@ def evaluate(
     work: options.WorkOption = EvaluateConfig.work,
     seed: options.SeedOption = EvaluateConfig.seed,
     device: options.DeviceOption = EvaluateConfig.device,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            "--report",
+            metavar="DIR",
+            file_okay=False,
+            help="Also write report.html (one page, no network needed), MODEL_CARD.md and evaluation.json there.",
+            rich_help_panel=options.FILES,
+        ),
+    ] = None,
     fail_under: Annotated[
         float | None,
         typer.Option(
@@ -96,10 +106,11 @@ def evaluate(
 ) -> None:
     """Score checkpoints on the held-out and the test split; several are compared, and grouped over their seeds.
 
-    Example: pointcmt evaluate pointnet2.pt --votes 10
+    Example: pointcmt evaluate pointnet2.pt --votes 10 --report out
     """
     from pointcmt_cli import console
     from pointcmt_cli.engine.evaluate import evaluate as stage
+    from pointcmt_cli.engine.report import report as with_report
 
     config = EvaluateConfig(
         checkpoints=tuple(checkpoints),
@@ -114,7 +125,8 @@ def evaluate(
         device=device,
         command=("pointcmt", *sys.argv[1:]),
     )
-    result = console.follow(stage(config), resumes=False)
+    records = stage(config) if report is None else with_report(config, report)
+    result = console.follow(records, resumes=False)
     if json:
         console.print_json(result)
     else:
