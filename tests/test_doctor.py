@@ -231,7 +231,7 @@ def test_what_nothing_runs_without_is_an_error(
 
 @pytest.mark.slow
 def test_this_machine_passes_what_the_suite_needs() -> None:
-    found = {check.name: examine(check, 120) for check in all_checks()}
-    assert [each.detail for each in found.values() if each.required and not each.works] == []
+    needed = [each for each in all_checks() if each.required or each.name == "renderer raster"]
+    found = {check.name: examine(check, 120) for check in needed}
+    assert [each.detail for each in found.values() if not each.works] == []
     assert "threads" in found["torch"].detail
-    assert found["renderer raster"].works, found["renderer raster"].detail
