@@ -183,8 +183,8 @@ def networks() -> list[Any]:
     return [
         pytest.param("pointnet", {}, id="pointnet"),
         pytest.param("pointnet", {"transforms": True}, id="pointnet with T-Nets"),
-        pytest.param("pointnet2", {}, id="ssg"),
-        pytest.param("pointnet2", {"variant": "msg"}, id="msg"),
+        pytest.param("pointnet2", {"centres": "64,16"}, id="ssg"),
+        pytest.param("pointnet2", {"variant": "msg", "centres": "64,16"}, id="msg"),
     ]
 
 
