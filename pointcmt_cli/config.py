@@ -254,6 +254,38 @@ class VerifyConfig:
 
 
 @dataclass(frozen=True)
+class PushConfig:
+    """`pointcmt push CHECKPOINT REPO_ID`: a checkpoint -> a repository of the Hugging Face hub."""
+
+    checkpoint: Path
+    repo_id: str
+    """`OWNER/NAME`."""
+    work: Path = Path(".")
+    revision: str | None = None
+    """A branch, made when it is not there; None: main."""
+    private: bool = False
+    """Of a repository that is made by this."""
+    card: Path | None = None
+    """The model card; None: MODEL_CARD.md beside the checkpoint where it names it, else a short one."""
+
+
+@dataclass(frozen=True)
+class PullConfig:
+    """`pointcmt pull REPO_ID`: a repository of the Hugging Face hub -> a checkpoint."""
+
+    repo_id: str
+    revision: str | None = None
+    """Branch, tag or commit; None: main."""
+    work: Path = Path(".")
+    out: Path | None = None
+    """The .pt; None: the repository's name, in `work`."""
+    force: bool = False
+    """Replace an existing file."""
+    trust_code: bool = False
+    """Take a checkpoint whose network is `module:attribute`: using it calls what it names."""
+
+
+@dataclass(frozen=True)
 class DemoConfig:
     """`pointcmt demo`: the whole pipeline on shapes it generates, sized for 2 CPU cores in under 5 minutes."""
 

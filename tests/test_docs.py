@@ -29,6 +29,8 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
         "demo",
         "doctor",
         "plugins",
+        "pull",
+        "push",
     ],
 )
 def test_every_command_is_named(command: str) -> None:
