@@ -206,7 +206,7 @@ class ExportConfig:
     """`pointcmt export CHECKPOINT`: a file to deploy, proved equal."""
 
     checkpoint: Path
-    format: Literal["onnx", "pt2"] = "onnx"
+    format: Literal["onnx", "pt2", "safetensors"] = "onnx"
     work: Path = Path(".")
     out: Path | None = None
     """CHECKPOINT's name with the format's ending."""
@@ -214,6 +214,14 @@ class ExportConfig:
     """Where the 64 real clouds of the comparison come from: features.h5 or views.h5."""
     tolerance: float = 1e-4
     """Largest difference in any probability that passes."""
+    half: bool = False
+    """Matrices in float16 in the file, computed with in float32."""
+    int8: bool = False
+    """Static 8 bits, calibrated on the held-out split (ONNX)."""
+    max_drop: float = 0.01
+    """Share of the held-out split that `half` or `int8` may lose."""
+    compiled: bool = True
+    """Also say what torch.compile would bring; it takes a while."""
 
 
 @dataclass(frozen=True)

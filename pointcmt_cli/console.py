@@ -6,7 +6,7 @@ Everything goes to standard error except tables and `--json`, so that standard o
 import json
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -20,12 +20,19 @@ out = Console(highlight=False)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 PLAIN_INTERVAL = 15.0
 """Seconds between progress lines where there is no terminal to redraw."""
+NAME = 20
+"""Characters of a row's name that are not folded either."""
 
 
-def follow(stage: Iterable[records.Record], resumes: bool = True) -> dict[str, Any]:
+def follow(
+    stage: Iterable[records.Record],
+    resumes: bool = True,
+    each: Callable[[Mapping[str, Any]], None] | None = None,
+) -> dict[str, Any]:
     """Run a stage to its end, showing what it yields; returns the values of its Result.
 
-    `resumes`: whether the same command goes on where an interrupt has stopped it.
+    `resumes`: whether the same command goes on where an interrupt has stopped it. `each` is handed every Row; what it
+    prints is the progress, and no other is shown.
     """
     bars = _Bars() if err.is_terminal else _Lines()
     values: dict[str, Any] = {}
@@ -34,8 +41,12 @@ def follow(stage: Iterable[records.Record], resumes: bool = True) -> dict[str, A
             for record in stage:
                 if isinstance(record, records.Result):
                     values = dict(record.values)
+                elif isinstance(record, records.Row):
+                    if each is not None:
+                        each(record.values)
                 elif isinstance(record, records.Progress):
-                    bars.progress(record)
+                    if each is None:
+                        bars.progress(record)
                 else:
                     style = "yellow" if record.warning else None
                     err.print(record.text, style=style, markup=False)
@@ -46,12 +57,20 @@ def follow(stage: Iterable[records.Record], resumes: bool = True) -> dict[str, A
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Print a table to standard output; columns of figures are aligned to the right."""
+    """Print a table to standard output; columns of figures are aligned to the right, and no figure is folded."""
     cells = [[_cell(value) for value in row] for row in rows]
     shown = Table(title=title, title_justify="left", title_style="bold")
     for index, column in enumerate(columns):
-        figures = index > 0 and any(row[index][:1].isdigit() for row in cells)
-        shown.add_column(column, justify="right" if figures else "left", overflow="fold")
+        figures = index > 0 and any(row[index].lstrip("+-")[:1].isdigit() for row in cells)
+        width = max((len(row[index]) for row in cells), default=0)
+        whole = len(column) <= width if figures else index == 0 and width <= NAME
+        shown.add_column(
+            column,
+            justify="right" if figures else "left",
+            overflow="fold",
+            no_wrap=whole,
+            min_width=width if figures else None,
+        )
     for row in cells:
         shown.add_row(*row)
     out.print(shown)

@@ -25,6 +25,13 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class Row:
+    """One part of the outcome, as soon as it is known: plain values."""
+
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Result:
     """The stage's outcome, plain values only (it can be written as JSON); always the last record."""
 
@@ -36,5 +43,5 @@ def counted(number: int, one: str, many: str | None = None) -> str:
     return f"{number} {one if number == 1 else many or one + 's'}"
 
 
-Record: TypeAlias = Note | Progress | Result
+Record: TypeAlias = Note | Progress | Row | Result
 Records: TypeAlias = Iterator[Record]

@@ -22,25 +22,44 @@ POINTS = 64
 
 
 class Tiny(nn.Module):
-    """Per-point layer and maximum; `scale_in_export` makes an exported graph that differs from eager."""
+    """Per-point layer and maximum.
+
+    `scale_in_export` makes an exported graph that differs from eager, `drift_in_export` one that does so but for 64
+    points; `fixed` takes 64 points or any other number, but by different code. `scale` of the weights is undone later.
+    """
 
     feature_dim = 12
 
-    def __init__(self, scale_in_export: float = 1.0, branch: bool = False) -> None:
+    def __init__(
+        self, scale_in_export: float, branch: bool, drift_in_export: bool, fixed: bool, scale: float
+    ) -> None:
         super().__init__()
         self.layer = nn.Linear(3, self.feature_dim)
-        self.scale_in_export = scale_in_export
-        self.branch = branch
+        self.layer.weight.data *= scale
+        self.scale_in_export, self.scale = scale_in_export, scale
+        self.branch, self.drift_in_export, self.fixed = branch, drift_in_export, fixed
 
     def forward(self, points: Tensor) -> Tensor:
         if self.branch and float(points.sum()) > 0:
             points = -points
-        pooled: Tensor = self.layer(points).relu().amax(dim=1)
+        if self.fixed and points.shape[1] == POINTS:
+            points = points + 0
+        rows = self.layer(points) / self.scale
+        pooled: Tensor = rows.relu().amax(dim=1)
+        if torch.compiler.is_exporting() and self.drift_in_export:
+            pooled = pooled * (1 + 0.01 * (points.shape[1] - POINTS))
         return pooled * self.scale_in_export if torch.compiler.is_exporting() else pooled
 
 
-def tiny(*, scale_in_export: float = 1.0, branch: bool = False) -> nn.Module:
-    return Tiny(scale_in_export, branch)
+def tiny(
+    *,
+    scale_in_export: float = 1.0,
+    branch: bool = False,
+    drift_in_export: bool = False,
+    fixed: bool = False,
+    scale: float = 1.0,
+) -> nn.Module:
+    return Tiny(scale_in_export, branch, drift_in_export, fixed, scale)
 
 
 class TinyTeacher(nn.Module):
@@ -109,6 +128,7 @@ def save(
     seed: int = 0,
     points: int = POINTS,
     metrics: dict[str, Any] | None = None,
+    config: dict[str, Any] | None = None,
     **provenance: Any,
 ) -> Classifier:
     """A checkpoint with weights from the seed, large enough that the classes differ clearly."""
@@ -117,14 +137,14 @@ def save(
         encoder = discovery.build(group, name, options)
         model = Classifier(encoder, len(CLASSES), 12, name=name).eval()
         nn.init.normal_(model.head.weight, std=3.0)
-    config = DistillConfig(points=points) if group == "backbones" else TeacherConfig()
+    student = DistillConfig(points=points, **(config or {}))
     values = checkpoint.describe(
         model,
         group=group,
         name=name,
         options=options or {},
         classes=CLASSES,
-        config=config,
+        config=student if group == "backbones" else TeacherConfig(),
         metrics=metrics or {},
         provenance={"kind": "toy", "stored_points": STORED, **provenance},
     )

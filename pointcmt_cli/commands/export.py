@@ -1,14 +1,14 @@
 """`pointcmt export`: a checkpoint in, a file to deploy out, proved equal."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from pointcmt_cli.commands import options
 from pointcmt_cli.config import ExportConfig
 
-PROOF = "Proof"
+FORMAT, PROOF = "Format", "Proof"
 
 
 def export(
@@ -19,11 +19,38 @@ def export(
         ),
     ],
     format: Annotated[
-        Literal["onnx", "pt2"],
+        Literal["onnx", "pt2", "safetensors"],
         typer.Option(
-            "--format", help="onnx (any runtime), or pt2 (torch.export).", rich_help_panel="Format"
+            "--format",
+            help="onnx (any runtime), pt2 (torch.export), or safetensors (weights and what rebuilds the network).",
+            rich_help_panel=FORMAT,
         ),
     ] = ExportConfig.format,
+    half: Annotated[
+        bool,
+        typer.Option(
+            "--half",
+            help="Weights in 16 bits: half the size, computed in 32.",
+            rich_help_panel=FORMAT,
+        ),
+    ] = ExportConfig.half,
+    int8: Annotated[
+        bool,
+        typer.Option(
+            "--int8",
+            help="Layers in 8 bits (ONNX), calibrated on the held-out split.",
+            rich_help_panel=FORMAT,
+        ),
+    ] = ExportConfig.int8,
+    max_drop: Annotated[
+        float,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            help="Share of the held-out split that --half or --int8 may lose.",
+            rich_help_panel=PROOF,
+        ),
+    ] = ExportConfig.max_drop,
     tolerance: Annotated[
         float,
         typer.Option(
@@ -40,6 +67,14 @@ def export(
             rich_help_panel=PROOF,
         ),
     ] = None,
+    compiled: Annotated[
+        bool,
+        typer.Option(
+            "--compiled/--no-compiled",
+            help="Also time torch.compile, which takes up to a minute to compile.",
+            rich_help_panel=PROOF,
+        ),
+    ] = ExportConfig.compiled,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -50,7 +85,9 @@ def export(
     ] = None,
     work: options.WorkOption = ExportConfig.work,
 ) -> None:
-    """Write a student as ONNX or torch.export file, compared with the checkpoint on 64 real clouds.
+    """Write a student as ONNX, torch.export or safetensors file, compared with the checkpoint on 64 real clouds.
+
+    Batch size and number of points are free, as far as the network allows it.
 
     Example: pointcmt export pointnet2.pt --format onnx
     """
@@ -58,21 +95,56 @@ def export(
     from pointcmt_cli.engine.export import export as stage
 
     config = ExportConfig(
-        checkpoint=checkpoint, format=format, work=work, out=out, data=data, tolerance=tolerance
+        checkpoint=checkpoint,
+        format=format,
+        work=work,
+        out=out,
+        data=data,
+        tolerance=tolerance,
+        half=half,
+        int8=int8,
+        max_drop=max_drop,
+        compiled=compiled,
     )
     result = console.follow(stage(config), resumes=False)
+    kind = format if result["precision"] == "float32" else f"{format}, {result['precision']}"
+    variant = f" ({result['variant']})" if result["variant"] else ""
+    title = f"{result['out']}: {result['name']}{variant}, {kind}"
+    console.table(title, ["", "value"], _rows(result))
+    loss = f" but for {result['precision']}'s rounding" if half or int8 else ""
+    console.line(f"{result['out']} written, equal to {result['checkpoint']}{loss}")
+
+
+def _rows(result: dict[str, Any]) -> list[tuple[str, str]]:
+    from pointcmt_cli import console
+
+    fewest, most = result["points_min"], result["points_max"]
+    takes = f"{fewest} to {most}" if most else f"{fewest} or more"
+    if fewest == most:
+        takes = f"{most} only: {result['points_fixed_because']}"
     sizes = ", ".join(map(str, result["batch_sizes"]))
+    counts = ", ".join(map(str, result["points_compared"]))
+    eager = "float eager" if result["precision"] != "float32" else "eager"
+    allowed = f" (allowed {result['tolerance']:.1e})" if result["precision"] != "int8" else ""
     rows = [
         ("size", f"{result['bytes'] / 2**20:.2f} MiB"),
-        ("input", f"points (batch, {result['points']}, 3) float32"),
+        ("input", f"points (batch, points, 3) float32, trained with {result['points']}"),
+        ("points it takes", takes),
         ("output", f"probabilities (batch, {result['classes']})"),
         (
-            f"largest difference, {result['clouds']} clouds, batches of {sizes}",
-            f"{result['difference']:.1e} (allowed {result['tolerance']:.1e})",
+            f"largest difference, {result['clouds']} clouds, batches of {sizes}, {counts} points",
+            f"{result['difference']:.1e}{allowed}",
         ),
+    ]
+    if result["precision"] != "float32":
+        change = f"{console.percent(result['accuracy'])} ({eager} {console.percent(result['accuracy_eager'])})"
+        rows.append((f"held-out accuracy, {result['held_out']} clouds", change))
+    rows += [
         ("one cloud, eager", f"{result['eager_ms']:.1f} ms"),
         (f"one cloud, {result['format']}", f"{result['exported_ms']:.1f} ms"),
     ]
-    variant = f" ({result['variant']})" if result["variant"] else ""
-    console.table(f"{result['out']}: {result['name']}{variant}, {format}", ["", "value"], rows)
-    console.line(f"{result['out']} written, equal to {result['checkpoint']}")
+    if result["compiled_ms"] is None:
+        rows.append(("one cloud, torch.compile", f"- ({result['not_compiled_because']})"))
+    else:
+        rows.append(("one cloud, torch.compile", f"{result['compiled_ms']:.1f} ms"))
+    return rows

@@ -1,5 +1,6 @@
 """`pointcmt predict`: mesh or cloud files in, classes out."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +14,9 @@ def predict(
     checkpoint: Annotated[
         Path,
         typer.Argument(
-            help="A student's .pt or .onnx; looked for here, then in --work.", show_default=False
+            metavar="MODEL",
+            help="A student's .pt, .onnx, .safetensors or .pt2; looked for here, then in --work.",
+            show_default=False,
         ),
     ],
     files: Annotated[
@@ -47,11 +50,12 @@ def predict(
         ),
     ] = False,
 ) -> None:
-    """Classify mesh or point-cloud files; exit status 1 when any of them could not be read.
+    """Classify mesh or point-cloud files, a line each as soon as it is known; exit status 1 when one could not be read.
 
-    A file's points are drawn with a seed from its name, so the answer is always the same.
+    A file's points are drawn with a seed from its name, so the answer is always the same. A .pt2 may hold code, which
+    runs when it is opened: give only those whose maker you trust.
 
-    Example: pointcmt predict pointnet2.pt chair.off scan.ply
+    Example: pointcmt predict pointnet2.onnx chair.off scan.ply
     """
     from pointcmt_cli import console
     from pointcmt_cli.engine.predict import predict as stage
@@ -59,29 +63,20 @@ def predict(
     config = PredictConfig(
         checkpoint=checkpoint, files=tuple(files), work=work, top=top, up=up, device=device
     )
-    result = console.follow(stage(config), resumes=False)
+    result = console.follow(stage(config), resumes=False, each=None if json else _show)
     if json:
         console.print_json(result)
-    else:
-        _show(result)
     if result["failed"]:
+        if not json:
+            console.line(f"{result['failed']} of {len(files)} files could not be read")
         raise typer.Exit(1)
 
 
-def _show(result: dict[str, Any]) -> None:
+def _show(row: Mapping[str, Any]) -> None:
     from pointcmt_cli import console
 
-    good = [row["predictions"] for row in result["files"] if "predictions" in row]
-    width = len(good[0]) if good else 0
-    columns = ["file", *(f"{place}." for place in range(1, width + 1))]
-    rows = []
-    for row in result["files"]:
-        shown = [
-            f"{each['class']} {console.percent(each['probability'])}"
-            for each in row.get("predictions", [])
-        ]
-        rows.append([row["file"], *(shown or ["cannot be read"] + [""] * (width - 1))[:width]])
-    if good:
-        console.table(f"{result['checkpoint']}: {result['name']}", columns, rows)
-    if result["failed"]:
-        console.line(f"{result['failed']} of {len(result['files'])} files could not be read")
+    shown = [
+        f"{each['class']} {console.percent(each['probability'])}"
+        for each in row.get("predictions", [])
+    ]
+    console.line(f"{row['file']}: {', '.join(shown) or 'cannot be read'}")

@@ -1,12 +1,13 @@
-"""Stage `export`: a student's checkpoint -> NAME.onnx or NAME.pt2, written only when it gives eager's probabilities.
+"""Stage `export`: a student's checkpoint -> NAME.onnx, NAME.pt2 or NAME.safetensors, written only when it is proved.
 
-The file is written beside its place, opened again, and run on 64 real clouds in batches of several sizes. One
-probability off by more than the tolerance, or one changed class, and it is deleted: an older good file stays.
+The file is written beside its place, opened again, and run on 64 real clouds in batches of several sizes and with
+several numbers of points. One probability off by more than the tolerance, or one changed class, and it is deleted: an
+older good file stays. What is rounded on purpose (`half`, `int8`) is held to what it was rounded to, and to its
+accuracy on the held-out split.
 """
 
-import statistics
-import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,66 +16,96 @@ import torch
 from numpy.typing import NDArray
 
 from pointcmt_cli.config import ExportConfig
-from pointcmt_cli.data.files import atomic, plain
+from pointcmt_cli.data.files import atomic
 from pointcmt_cli.data.store import ShapeSet
-from pointcmt_cli.engine.exported import OPEN, WRITE, Run
-from pointcmt_cli.engine.metrics import predict_logits
+from pointcmt_cli.engine import latency
+from pointcmt_cli.engine.export_formats import WRITE, Range, rounded
+from pointcmt_cli.engine.export_int8 import CALIBRATION, quantise
+from pointcmt_cli.engine.exported import Exported, Run, open_onnx
+from pointcmt_cli.engine.exported_torch import of_trained, open_pt2, open_safetensors
+from pointcmt_cli.engine.parity import CHECKS, CLOUDS, OTHER_BATCH, compare, other_numbers
 from pointcmt_cli.engine.trained import Trained, find_data, open_trained, read_clouds
-from pointcmt_cli.errors import DataError, ParityError, UsageError
+from pointcmt_cli.errors import DataError, ParityError, PluginError, UsageError
 from pointcmt_cli.records import Note, Progress, Record, Records, Result
 
-CLOUDS = 64
-CHECKS = {64: 64, 7: 21, 1: 7}
-"""Batch size -> clouds that are run at it; every cloud is compared at least once."""
-TIMED = 7
-"""Runs whose median is the latency."""
+HELD_OUT_BATCH = 32
+OPEN = {
+    "onnx": lambda path: open_onnx(path, torch.get_num_threads()),
+    "pt2": open_pt2,
+    "safetensors": open_safetensors,
+}
+
+
+@dataclass(frozen=True)
+class Clouds:
+    """Clouds (S, N, 3) with their labels (S,)."""
+
+    points: NDArray[np.float32]
+    labels: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What was written, and how it was shown to be right."""
+
+    exported: Exported
+    points: Range
+    counts: list[int]
+    """Numbers of points at which it was compared."""
+    difference: float
+    reason: str | None
+    """Why it takes no other number of points."""
 
 
 def export(config: ExportConfig) -> Records:
-    """Write one file and prove it; yields notes, progress and size, difference, latency."""
+    """Write one file and prove it; yields notes, progress and size, difference, drop, latency."""
     trained = open_trained(config.checkpoint, config.work, "backbones")
     data = find_data(config.data, config.work, trained.path, "features.h5", "views.h5")
-    clouds = real_clouds(read_clouds(data), trained.points, data)  # (64, N, 3)
+    shapes = read_clouds(data)
+    clouds = real_clouds(shapes, trained.points, data)  # (64, P, 3)
     out = config.out or config.work / f"{trained.path.stem}.{config.format}"
-    if out.resolve() == trained.path.resolve():
-        raise UsageError(f"--out {out} is the checkpoint itself")
+    _check(config, trained.path, out)
     if len(clouds) < CLOUDS:
         yield Note(f"{data} has only {len(clouds)} clouds to compare with", warning=True)
     yield Note(f"{trained.path}: {trained.values['name']}, exported to {config.format}")
-    expected = predict_logits(trained.model, clouds, trained.points, CLOUDS, "cpu").softmax(dim=1)
-    example = torch.from_numpy(
-        clouds[:2].repeat(2, axis=0)
-    )  # sizes 0 and 1 would be taken for fixed
+    held_out = held_out_clouds(shapes, trained, data) if config.half or config.int8 else None
+    drop: dict[str, Any] = {}
     with atomic(out) as temporary:
-        WRITE[config.format](trained.model, example, metadata(trained), temporary)
-        exported = OPEN[config.format](temporary)
-        difference = yield from compare(exported.run, clouds, expected.numpy(), config)
+        proof = yield from write(trained, clouds, config, temporary)
+        if held_out and config.int8:
+            proof = yield from to_int8(proof, trained, clouds, held_out, config, temporary)
+        if held_out:
+            drop = yield from lost(proof.exported.run, trained, held_out, config)
+        one = clouds[:1, : trained.points]
+        times = yield from latencies(proof.exported.run, trained, one, config)
         size = temporary.stat().st_size
-        one = clouds[:1]
-        eager = _milliseconds(lambda: predict_logits(trained.model, one, trained.points, 1, "cpu"))
-        shipped = _milliseconds(lambda: exported.run(one))
     yield Result(
         {
             **trained.describe(),
             "out": str(out),
             "format": config.format,
+            "precision": "int8" if config.int8 else "half" if config.half else "float32",
             "bytes": size,
-            "points": clouds.shape[1],
+            "points": trained.points,
+            "points_min": proof.points[0],
+            "points_max": proof.points[1],
+            "points_fixed_because": proof.reason,
+            "points_compared": proof.counts,
             "classes": len(trained.classes),
             "variant": trained.provenance.get("variant"),
             "data": str(data),
             "clouds": len(clouds),
             "batch_sizes": sorted({min(size, len(clouds)) for size in CHECKS}),
-            "difference": difference,
+            "difference": proof.difference,
             "tolerance": config.tolerance,
-            "eager_ms": eager,
-            "exported_ms": shipped,
+            **drop,
+            **times,
         }
     )
 
 
 def real_clouds(shapes: ShapeSet, count: int, path: Path) -> NDArray[np.float32]:
-    """Up to 64 clouds (B, N, 3): of the test split, evenly over its rows and so its classes, then of the others."""
+    """Up to 64 stored clouds (B, P, 3): of the test split, evenly over its rows and so its classes, then of others."""
     chosen: list[int] = []
     for split in ("test", "val", "train"):
         rows = shapes.rows(split)
@@ -87,64 +118,126 @@ def real_clouds(shapes: ShapeSet, count: int, path: Path) -> NDArray[np.float32]
         raise DataError(
             f"{path} stores {stored} points per shape, the export takes {count}: name another file with --data"
         )
-    return np.ascontiguousarray(shapes.points[chosen, :count], np.float32)
+    return np.ascontiguousarray(shapes.points[chosen], np.float32)
 
 
-def compare(
-    run: Run, clouds: NDArray[np.float32], expected: NDArray[np.float32], config: ExportConfig
-) -> Generator[Record, None, float]:
-    """The largest difference of any probability (B, K) from eager's, at every batch size; too large: ParityError."""
-    worst, done, total = 0.0, 0, sum(min(each, len(clouds)) for each in CHECKS.values())
-    for size, wanted in CHECKS.items():
-        for start in range(0, min(wanted, len(clouds)), size):
-            batch, target = clouds[start : start + size], expected[start : start + size]
-            got = run(batch)
-            if got.shape != target.shape:
-                raise ParityError(
-                    f"{config.format} export gives shape {got.shape} for a batch of {len(batch)}, "
-                    f"eager {target.shape}; nothing was written"
-                )
-            difference = float(np.abs(got - target).max())
-            changed = int((got.argmax(axis=1) != target.argmax(axis=1)).sum())
-            if changed or not difference <= config.tolerance:  # a NaN difference fails too
-                raise ParityError(
-                    f"{config.format} export does not equal eager: probabilities differ by up to "
-                    f"{difference:.2g} (tolerance {config.tolerance:.2g}), {changed} of {len(batch)} clouds "
-                    f"change class at batch size {size}; nothing was written"
-                )
-            worst = max(worst, difference)
-            done += len(batch)
-            yield Progress("parity", done, total, "clouds", {"difference": worst})
-    return worst
+def write(
+    trained: Trained, clouds: NDArray[np.float32], config: ExportConfig, path: Path
+) -> Generator[Record, None, Proof]:
+    """The file for a free number of points; where that does not hold, for the one that it was trained with."""
+    try:
+        return (yield from attempt(trained, clouds, config, path, True))
+    except (PluginError, _OtherNumberError) as error:
+        proof = yield from attempt(trained, clouds, config, path, False)
+        reason = str(error)
+    yield Note(f"takes clouds of {trained.points} points only: {reason}", warning=True)
+    return replace(proof, reason=reason)
 
 
-def metadata(trained: Trained) -> Mapping[str, Any]:
-    """What the exported file says of itself: the input contract, the classes, and what it was made from."""
-    values, points = trained.values, trained.points
-    described: dict[str, Any] = plain(
-        {
-            "format": "pointcmt-export",
-            "input": f"points: float32 (batch, {points}, 3), axes as in training; subtract the mean, then divide by "
-            "the largest distance from the origin (unit sphere)",
-            "output": f"probabilities: float32 (batch, {len(trained.classes)}), in the order of class_names",
-            "class_names": trained.classes,
-            "points": points,
-            "stored_points": trained.stored_points,
-            "variant": trained.provenance.get("variant") or "",
-            **{key: values[key] for key in ("name", "options", "distribution")},
-            **{key: values[key] for key in ("distribution_version", "pointcmt", "torch")},
-            "provenance": trained.provenance,
-            "metrics": values["metrics"],
-        }
-    )
-    return described
+def attempt(
+    trained: Trained, clouds: NDArray[np.float32], config: ExportConfig, path: Path, free: bool
+) -> Generator[Record, None, Proof]:
+    """Write, open and compare."""
+    count = trained.points
+    # sizes 0 and 1 would be taken for fixed
+    example = torch.from_numpy(clouds[:2, :count].repeat(2, axis=0))
+    points = WRITE[config.format](trained, example, free, config.half, path)
+    model = rounded(trained.model) if config.half else trained.model
+    eager = of_trained(replace(trained, model=model)).run
+    exported = OPEN[config.format](path)
+    checks = list(CHECKS.items())
+    worst = yield from compare(exported.run, eager, clouds[:, :count], checks, config)
+    others = other_numbers(count, clouds.shape[1], *points)
+    for other in others:
+        try:
+            found = yield from compare(
+                exported.run, eager, clouds[:, :other], [(OTHER_BATCH, CLOUDS)], config
+            )
+        except ParityError as error:
+            raise _OtherNumberError(str(error)) from error
+        worst = max(worst, found)
+    fixed = "its graph depends on their number" if free and points[0] == points[1] else None
+    return Proof(exported, points, sorted([count, *others]), worst, fixed)
 
 
-def _milliseconds(call: Callable[[], object]) -> float:
-    call()
-    times = []
-    for _ in range(TIMED):
-        began = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - began)
-    return 1000 * statistics.median(times)
+def to_int8(
+    proof: Proof,
+    trained: Trained,
+    clouds: NDArray[np.float32],
+    held_out: Clouds,
+    config: ExportConfig,
+    path: Path,
+) -> Generator[Record, None, Proof]:
+    """The proved float file in 8 bits: at every number of points, a batch's answers are those of its clouds alone."""
+    yield Note(f"calibrating on {min(CALIBRATION, len(held_out.points))} held-out clouds")
+    quantise(path, held_out.points)
+    exported = open_onnx(path, torch.get_num_threads())
+    for count in proof.counts:
+        checks = list(CHECKS.items()) if count == trained.points else [(OTHER_BATCH, CLOUDS)]
+        yield from compare(exported.run, exported.run, clouds[:, :count], checks, config)
+    part = clouds[:, : trained.points]
+    apart = np.abs(exported.run(part) - of_trained(trained).run(part)).max()
+    return replace(proof, exported=exported, difference=float(apart))
+
+
+def lost(
+    run: Run, trained: Trained, held_out: Clouds, config: ExportConfig
+) -> Generator[Record, None, dict[str, Any]]:
+    """Accuracy on the held-out split, eager's and the file's; too much lost: ParityError."""
+    eager, right, total = of_trained(trained).run, np.zeros(2, np.int64), len(held_out.labels)
+    for start in range(0, total, HELD_OUT_BATCH):
+        part = slice(start, start + HELD_OUT_BATCH)
+        for place, each in enumerate((eager, run)):
+            guess = each(held_out.points[part]).argmax(axis=1)
+            right[place] += int((guess == held_out.labels[part]).sum())
+        yield Progress("held-out accuracy", min(part.stop, total), total, "clouds")
+    before, after = (float(each) for each in right / total)
+    if before - after > config.max_drop:
+        raise ParityError(
+            f"{'int8' if config.int8 else 'half'} loses {100 * (before - after):.1f} points of accuracy on the "
+            f"held-out split ({100 * before:.1f} % to {100 * after:.1f} %, {total} clouds), more than "
+            f"--max-drop {config.max_drop:g} allows; nothing was written"
+        )
+    return {"held_out": total, "accuracy_eager": before, "accuracy": after, "drop": before - after}
+
+
+def latencies(
+    run: Run, trained: Trained, cloud: NDArray[np.float32], config: ExportConfig
+) -> Generator[Record, None, dict[str, Any]]:
+    """Milliseconds of one cloud (1, N, 3), eager, exported and compiled, in turn."""
+    eager = of_trained(trained).run
+    calls: dict[str, Any] = {"eager_ms": lambda: eager(cloud), "exported_ms": lambda: run(cloud)}
+    call, reason = None, "not asked for"
+    if config.compiled:
+        yield Note("compiling for comparison (--no-compiled leaves that out)")
+        call, reason = latency.compiled(trained.model, cloud)
+    if call is not None:
+        calls["compiled_ms"] = call
+    found = latency.milliseconds(calls)
+    return {"compiled_ms": None, **found, "not_compiled_because": reason or None}
+
+
+def held_out_clouds(shapes: ShapeSet, trained: Trained, path: Path) -> Clouds:
+    """The held-out split, for what is lost by rounding."""
+    rows = shapes.rows("val")
+    if shapes.classes != trained.classes:
+        raise DataError(f"{path} has other classes than {trained.path}: name its own with --data")
+    if not len(rows):
+        raise DataError(
+            f"{path} has no held-out shapes to measure what --half or --int8 loses: name another file with --data"
+        )
+    points = np.ascontiguousarray(shapes.points[rows, : trained.points], np.float32)
+    return Clouds(points, np.asarray(shapes.labels[rows]))
+
+
+def _check(config: ExportConfig, checkpoint: Path, out: Path) -> None:
+    if out.resolve() == checkpoint.resolve():
+        raise UsageError(f"--out {out} is the checkpoint itself")
+    if config.int8 and config.half:
+        raise UsageError("--half and --int8: one of them")
+    if config.int8 and config.format != "onnx":
+        raise UsageError(f"--int8 is for --format onnx; {config.format} has --half")
+
+
+class _OtherNumberError(ParityError):
+    """Right with as many points as in training, wrong with another number."""

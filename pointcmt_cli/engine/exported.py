@@ -1,45 +1,33 @@
-"""The two deployable formats: writing them with their metadata, and running them again.
+"""An exported model, opened: what it says of itself, and points in, probabilities out. An .onnx needs no torch.
 
-In: a classifier in eval mode; out: a file that takes points (B, N, 3) float32 and gives probabilities (B, K), B free,
-N as trained. Metadata (ONNX `metadata_props`, `metadata.json` inside a .pt2) say what goes in and where it came from.
+In: a path; out: `Exported`. ONNX goes through onnxruntime on the CPU; every other kind imports torch when it is opened.
 """
 
-import contextlib
 import importlib
-import io
 import json
-import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
-from pointcmt_cli.errors import DataError, PluginError, PointCMTError
+from pointcmt_cli.errors import DataError, PointCMTError
 
 Run: TypeAlias = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """Points (B, N, 3) -> probabilities (B, K)."""
-METADATA = "metadata.json"
-STRUCTURED = ("class_names", "points", "stored_points", "options", "provenance", "metrics")
-"""Metadata that ONNX, which knows text only, holds as JSON; everything else is text as it stands."""
-
-
-class Deployed(nn.Module):
-    """A classifier as it is deployed: points (B, N, 3) -> probabilities (B, K)."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, points: Tensor) -> Tensor:
-        """Softmax of the logits."""
-        logits: Tensor = self.model(points)
-        return logits.softmax(dim=1)
+FORMAT = "pointcmt-export"
+NEEDED = ("name", "class_names", "points", "points_min", "points_max", "stored_points")
+STRUCTURED = (*NEEDED[1:], "options", "provenance", "metrics", "checkpoint")
+"""Metadata that ONNX and safetensors, which know text only, hold as JSON; everything else is text as it stands."""
+ENDINGS = {
+    ".pt": "pointcmt_cli.engine.exported_torch:open_pt",
+    ".pt2": "pointcmt_cli.engine.exported_torch:open_pt2",
+    ".safetensors": "pointcmt_cli.engine.exported_torch:open_safetensors",
+    ".onnx": "pointcmt_cli.engine.exported:open_onnx",
+}
 
 
 @dataclass(frozen=True)
@@ -50,116 +38,89 @@ class Exported:
     metadata: dict[str, Any]
 
 
-def write_onnx(model: nn.Module, example: Tensor, metadata: Mapping[str, Any], path: Path) -> None:
-    """One ONNX file, weights inside, checked by onnx's own checker."""
-    onnx, *_ = [_extra(name) for name in ("onnx", "onnxscript", "onnxruntime")]
-    with _quiet(), _exporting("onnx", metadata):
-        program = torch.onnx.export(
-            _captured(model, example), input_names=["points"], output_names=["probabilities"]
-        )
-    assert program is not None
-    proto = program.model_proto
-    for key, value in metadata.items():
-        text = json.dumps(value) if key in STRUCTURED else str(value)
-        proto.metadata_props.add(key=key, value=text)
-    try:
-        onnx.checker.check_model(proto, full_check=True)
-    except onnx.checker.ValidationError as error:
-        raise PointCMTError(f"onnx's checker refuses the exported graph: {_line(error)}") from error
-    path.write_bytes(proto.SerializeToString())
+def open_exported(path: Path) -> Exported:
+    """By its ending. A .pt2 may bring code that runs when it is opened: only for files whose maker one trusts."""
+    home = ENDINGS.get(path.suffix)
+    if home is None:
+        raise DataError(f"{path}: not a model; there are {', '.join(ENDINGS)}")
+    if not path.is_file():
+        raise DataError(f"{path}: no such file")
+    module, _, name = home.partition(":")
+    opened: Exported = getattr(importlib.import_module(module), name)(path)
+    return opened
 
 
-def write_pt2(model: nn.Module, example: Tensor, metadata: Mapping[str, Any], path: Path) -> None:
-    """A torch.export archive."""
-    with _quiet(), _exporting("pt2", metadata):
-        program = _captured(model, example)
-    with _quiet(), path.open("wb") as file:
-        torch.export.save(program, file, extra_files={METADATA: json.dumps(dict(metadata))})
-
-
-def open_onnx(path: Path) -> Exported:
-    """Through onnxruntime, on the CPU; opening a stranger's file runs none of its code."""
-    runtime = _extra("onnxruntime")
+def open_onnx(path: Path, threads: int = 0) -> Exported:
+    """Opening a stranger's file runs none of its code. `threads` of onnxruntime; 0: one per core."""
+    runtime = extra("onnxruntime")
     options = runtime.SessionOptions()
     options.log_severity_level = 4  # its warnings are about graph optimisation
-    options.intra_op_num_threads = torch.get_num_threads()
+    options.intra_op_num_threads = threads
     try:
         session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:
-        raise DataError(f"{path} cannot be read as ONNX: {_line(error)}") from error
-    metadata = dict(session.get_modelmeta().custom_metadata_map)
-    metadata |= {key: json.loads(metadata[key]) for key in STRUCTURED if key in metadata}
+        raise DataError(f"{path} cannot be read as ONNX (damaged?): {line(error)}") from error
+    metadata = parsed(session.get_modelmeta().custom_metadata_map, path)
 
     def run(points: NDArray[np.float32]) -> NDArray[np.float32]:
         probabilities: NDArray[np.float32] = session.run(None, {"points": points})[0]
         return probabilities
 
-    return Exported(run, metadata)
+    return Exported(guarded(run, path), metadata)
 
 
-def open_pt2(path: Path) -> Exported:
-    """Through torch.export; only for a file that was just written here: a .pt2 may hold code (pickles)."""
-    extra = {METADATA: ""}
-    with _quiet(), path.open("rb") as file:
-        module = torch.export.load(file, extra_files=extra).module()
+def guarded(run: Run, path: Path) -> Run:
+    """A runtime's own error (a number of points that its graph does not take, no memory) is one line."""
 
-    def run(points: NDArray[np.float32]) -> NDArray[np.float32]:
-        with torch.inference_mode():
-            probabilities: NDArray[np.float32] = module(torch.from_numpy(points)).numpy()
-        return probabilities
+    def guard(points: NDArray[np.float32]) -> NDArray[np.float32]:
+        try:
+            return run(np.ascontiguousarray(points, np.float32))
+        except Exception as error:
+            raise DataError(
+                f"{path.name} fails on points {points.shape}: {line(error)[:200]}"
+            ) from error
 
-    return Exported(run, json.loads(extra[METADATA]))
-
-
-WRITE = {"onnx": write_onnx, "pt2": write_pt2}
-OPEN = {"onnx": open_onnx, "pt2": open_pt2}
+    return guard
 
 
-def _captured(model: nn.Module, example: Tensor) -> torch.export.ExportedProgram:
-    """The graph for points (B, N, 3) with B free."""
-    batch = torch.export.Dim("batch", min=1)
-    return torch.export.export(Deployed(model).eval(), (example,), dynamic_shapes=({0: batch},))
+def as_text(metadata: Mapping[str, Any]) -> dict[str, str]:
+    """Metadata for a format that knows text only."""
+    return {
+        key: json.dumps(value) if key in STRUCTURED else str(value)
+        for key, value in metadata.items()
+    }
 
 
-@contextlib.contextmanager
-def _exporting(kind: str, metadata: Mapping[str, Any]) -> Iterator[None]:
-    """A graph that cannot be captured or translated is the plug-in's contract, in one line."""
+def parsed(texts: Mapping[str, str], path: Path) -> dict[str, Any]:
+    """`as_text` undone, and checked."""
     try:
-        yield
-    except Exception as error:
-        raise PluginError(
-            f"'{metadata['name']}' of {metadata['distribution']} {metadata['distribution_version']} "
-            f"cannot be exported to {kind}: {type(error).__name__}: {_line(error)[:300]}"
-        ) from error
+        said = {key: json.loads(text) if key in STRUCTURED else text for key, text in texts.items()}
+    except ValueError as error:
+        raise DataError(f"{path}: its metadata are damaged ({error})") from error
+    return checked(said, path)
 
 
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """torch's and onnxscript's warnings, logging and prints are about their insides, not about the user's model."""
-    before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        with (
-            warnings.catch_warnings(),
-            contextlib.redirect_stdout(io.StringIO()),
-            contextlib.redirect_stderr(io.StringIO()),
-        ):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)
+def checked(metadata: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The metadata of a file of ours; another's does not name its classes."""
+    if metadata.get("format") != FORMAT or any(key not in metadata for key in NEEDED):
+        raise DataError(
+            f"{path} was not written by this `pointcmt export`: it does not say what goes in; export it again"
+        )
+    return metadata
 
 
-def _extra(name: str) -> Any:
+def extra(name: str) -> Any:
+    """A module of the extra `export`, imported now."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return importlib.import_module(name)
     except ImportError as error:
         raise PointCMTError(
-            f"ONNX needs {name}, which does not import ({_line(error)}): pip install 'pointcmt[export]'"
+            f"ONNX needs {name}, which does not import ({line(error)}): pip install 'pointcmt[export]'"
         ) from error
 
 
-def _line(error: BaseException) -> str:
+def line(error: BaseException) -> str:
+    """An error's text in one line."""
     return " ".join(str(error).split())

@@ -1,4 +1,4 @@
-"""Stage `predict`: a checkpoint (.pt) or an exported .onnx and mesh or cloud files -> classes with probabilities.
+"""Stage `predict`: a checkpoint or an exported file, and mesh or cloud files -> classes with probabilities.
 
 Each file is read and sampled as `render` does it, with the same axis up: the P points that training stored, of which
 the first N are used. The draw is seeded by the shape's name, CLASS/NAME, which here are the file's folder and stem (a
@@ -6,54 +6,71 @@ folder train, val or test is passed over). So a file always gets the same answer
 that `evaluate` computes.
 """
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from pointcmt_cli.config import Axis, PredictConfig
+from pointcmt_cli.config import Axis, Device, PredictConfig
 from pointcmt_cli.data.reading import read_file
 from pointcmt_cli.data.sampling import sample_points
 from pointcmt_cli.data.trees import SPLITS
 from pointcmt_cli.engine import loop
-from pointcmt_cli.engine.exported import open_onnx
-from pointcmt_cli.engine.metrics import predict_logits
+from pointcmt_cli.engine.exported import Exported, open_exported
+from pointcmt_cli.engine.exported_torch import of_trained, open_safetensors
+from pointcmt_cli.engine.model import Prediction
 from pointcmt_cli.engine.trained import find, open_trained, up_of
 from pointcmt_cli.errors import DataError, UsageError
-from pointcmt_cli.records import Note, Progress, Record, Records, Result
+from pointcmt_cli.records import Note, Progress, Records, Result, Row
 
-BATCH = 32
-"""Files per batch."""
+BATCH = 8
+"""Files whose answers come together."""
 
 
 @dataclass(frozen=True)
 class Predictor:
     """What `predict` needs of a model, whichever file it came from."""
 
-    run: Callable[[NDArray[np.float32]], NDArray[np.float32]]
-    """Points (B, N, 3) -> probabilities (B, K)."""
-    description: Mapping[str, Any]
-    classes: list[str]
-    points: int
-    stored_points: int
-    up: Axis | None
-    """Of the files it was trained on."""
+    exported: Exported
+    description: dict[str, Any]
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the K classes."""
+        return list(self.exported.metadata["class_names"])
+
+    @property
+    def points(self) -> int:
+        """N: points per cloud, as it was trained."""
+        return int(self.exported.metadata["points"])
+
+    @property
+    def up(self) -> Axis | None:
+        """Of the files it was trained on."""
+        return up_of(self.exported.metadata.get("provenance", {}))
 
 
 def predict(config: PredictConfig) -> Records:
-    """Classify files; a file that cannot be read is noted and the others go on. The Result counts the failed ones."""
-    predictor = open_predictor(config)
+    """Classify files, a Row each, in order; one that cannot be read is noted and the others go on.
+
+    The Result holds all rows, and counts the failed ones.
+    """
+    predictor = open_predictor(config.checkpoint, config.work, config.device)
     up = config.up or predictor.up
     yield Note(f"{predictor.description['checkpoint']}: {len(predictor.classes)} classes")
+    if config.checkpoint.suffix == ".pt2":
+        text = f"{config.checkpoint} may hold code, which has run now: open only those whose maker you trust"
+        yield Note(text, warning=True)
     rows: list[dict[str, Any]] = []
     for start in range(0, len(config.files), BATCH):
-        rows += yield from _predict_files(
-            predictor, config.files[start : start + BATCH], config.top, up
-        )
+        for row in _predict_files(predictor, config.files[start : start + BATCH], config.top, up):
+            rows.append(row)
+            if "error" in row:
+                yield Note(row["error"], warning=True)
+            yield Row(row)
         yield Progress("predict", len(rows), len(config.files), "files")
     yield Result(
         {
@@ -66,35 +83,17 @@ def predict(config: PredictConfig) -> Records:
     )
 
 
-def open_predictor(config: PredictConfig) -> Predictor:
-    """From a checkpoint, or from an exported ONNX file by its metadata."""
-    path = config.checkpoint
-    if path.suffix == ".pt2":
-        raise UsageError(
-            f"{path}: torch runs code that a .pt2 file brings along; predict takes the .pt or the .onnx"
-        )
-    if path.suffix == ".onnx":
-        if config.device == "cuda":
+def open_predictor(path: Path, work: Path, device: Device) -> Predictor:
+    """From a checkpoint, or from an exported file by its metadata."""
+    if path.suffix in (".onnx", ".pt2"):
+        if device == "cuda":
             raise UsageError(f"--device cuda: {path} is run on the CPU; give the .pt instead")
-        return _onnx_predictor(find(path, config.work))
-    trained = open_trained(path, config.work, "backbones")
-    device = loop.choose_device(config.device)
-    model = trained.model.to(device)
-
-    def run(points: NDArray[np.float32]) -> NDArray[np.float32]:
-        probabilities: NDArray[np.float32] = (
-            predict_logits(model, points, trained.points, BATCH, device).softmax(dim=1).numpy()
-        )
-        return probabilities
-
-    return Predictor(
-        run,
-        trained.describe(),
-        trained.classes,
-        trained.points,
-        trained.stored_points,
-        trained.up,
-    )
+        return _of_export(path := find(path, work), open_exported(path))
+    chosen = loop.choose_device(device)
+    if path.suffix == ".safetensors":
+        return _of_export(path := find(path, work), open_safetensors(path, chosen))
+    trained = open_trained(path, work, "backbones")
+    return Predictor(of_trained(trained, chosen), trained.describe())
 
 
 def file_points(file: Path, count: int, up: Axis | None = None) -> NDArray[np.float32]:
@@ -104,49 +103,27 @@ def file_points(file: Path, count: int, up: Axis | None = None) -> NDArray[np.fl
     return sample_points(shape, count)
 
 
-def _onnx_predictor(path: Path) -> Predictor:
-    exported = open_onnx(path)
-    about = exported.metadata
-    if about.get("format") != "pointcmt-export":
-        raise DataError(
-            f"{path} was not written by `pointcmt export`: it does not name its classes"
-        )
-    description = {"checkpoint": str(path), "kind": "export", "name": about["name"]}
-    return Predictor(
-        exported.run,
-        description,
-        about["class_names"],
-        about["points"],
-        about["stored_points"],
-        up_of(about.get("provenance", {})),
-    )
+def _of_export(path: Path, exported: Exported) -> Predictor:
+    name = exported.metadata["name"]
+    return Predictor(exported, {"checkpoint": str(path), "kind": "export", "name": name})
 
 
 def _predict_files(
     predictor: Predictor, files: tuple[Path, ...], top: int, up: Axis | None
-) -> Generator[Record, None, list[dict[str, Any]]]:
-    rows: list[dict[str, Any]] = []
-    clouds = []
+) -> Iterator[dict[str, Any]]:
+    """A row per file: `predictions`, or `error`."""
+    stored = int(predictor.exported.metadata["stored_points"])
+    clouds, errors = [], {}
     for file in files:
-        row: dict[str, Any] = {"file": str(file)}
-        rows.append(row)
         try:
-            points = file_points(file, predictor.stored_points, up)[: predictor.points]
+            clouds.append(file_points(file, stored, up)[: predictor.points])
         except DataError as error:
-            row["error"] = str(error)
-            yield Note(str(error), warning=True)
-        else:
-            row["predictions"] = []
-            clouds.append(points)
-    if clouds:
-        found = torch.from_numpy(predictor.run(np.stack(clouds)))  # (B, K)
-        best = found.topk(min(top, len(predictor.classes)), dim=1)
-        good = [row for row in rows if "predictions" in row]
-        for row, values, indices in zip(
-            good, best.values.tolist(), best.indices.tolist(), strict=True
-        ):
-            row["predictions"] = [
-                {"class": predictor.classes[index], "probability": value}
-                for value, index in zip(values, indices, strict=True)
-            ]
-    return rows
+            errors[file] = str(error)
+    found = iter(predictor.exported.run(np.stack(clouds)) if clouds else ())  # (B, K)
+    for file in files:
+        if file in errors:
+            yield {"file": str(file), "error": errors[file]}
+            continue
+        best = Prediction(next(found), predictor.classes).top(top)
+        predictions = [{"class": name, "probability": value} for name, value in best]
+        yield {"file": str(file), "predictions": predictions}

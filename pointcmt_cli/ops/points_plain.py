@@ -3,10 +3,24 @@
 In: finite clouds (B, N, 3) that need no gradient; out: int64 indices. `points` says what each one computes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import torch
 from torch import Tensor
+
+_TO_ONNX: ContextVar[bool] = ContextVar("to_onnx", default=False)
+
+
+@contextmanager
+def to_onnx() -> Iterator[None]:
+    """What is captured within becomes ONNX."""
+    token = _TO_ONNX.set(True)
+    try:
+        yield
+    finally:
+        _TO_ONNX.reset(token)
 
 
 def farthest_points(points: Tensor, count: int) -> Tensor:
@@ -32,16 +46,17 @@ def ball_query(
 
 
 def k_nearest(points: Tensor, queries: Tensor, count: int) -> Tensor:
-    """(B, M, count), by sorting all distances; in an exported graph by TopK.
+    """(B, M, count), by sorting all distances; in an ONNX graph by TopK.
 
-    ONNX knows no stable sort, and its TopK takes the lowest index first; a .pt2's need not.
+    ONNX knows no stable sort, but its TopK takes the lowest index first, which torch's own does not promise.
     """
     squares = square_distances(queries, points)
     held = min(count, points.shape[1])
-    if torch.compiler.is_exporting():
+    if _TO_ONNX.get():
         index = squares.topk(held, dim=-1, largest=False, sorted=True).indices
     else:
-        index = squares.sort(dim=-1, stable=True).indices[..., :held].contiguous()
+        order = squares.sort(dim=-1, stable=True).indices
+        index = order.index_select(-1, torch.arange(held, device=order.device))
     return filled(index, count)
 
 
@@ -67,8 +82,14 @@ def _flat(index: Tensor, number: int) -> Tensor:
 
 
 def filled(index: Tensor, count: int) -> Tensor:
-    """Indices (B, M, h <= count) -> (B, M, count): what is missing repeats the first."""
-    missing = count - index.shape[-1]
+    """Indices (B, M, h <= count) -> (B, M, count): what is missing repeats the first.
+
+    In an exported graph h may depend on a free number of points: then as many as could be missing are put on, and cut.
+    """
+    held = index.shape[-1]
+    if isinstance(held, torch.SymInt) and isinstance(count, int):
+        return torch.cat([index, index[..., :1].expand(-1, -1, count)], dim=-1)[..., :count]
+    missing = count - held
     if not missing:
         return index
     return torch.cat([index, index[..., :1].expand(-1, -1, missing)], dim=-1)
