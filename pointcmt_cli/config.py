@@ -172,6 +172,8 @@ class DistillConfig:
     seed: int = 0
     device: Device = "auto"
     precision: Precision = "auto"
+    fast: bool | None = None
+    """Record the step as a CUDA graph and replay it (docs/speed.md); None: on CUDA. The numbers are the same."""
     force: bool = False
     tensorboard: bool = False
 

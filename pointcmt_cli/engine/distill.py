@@ -20,11 +20,12 @@ from pointcmt_cli.config import DistillConfig
 from pointcmt_cli.data.features import Features, read_features
 from pointcmt_cli.data.lock import exclusive
 from pointcmt_cli.engine import checkpoint, loop
+from pointcmt_cli.engine.fast_step import check_fast, stepper
 from pointcmt_cli.engine.freshness import changed_source
 from pointcmt_cli.engine.initial import fill
 from pointcmt_cli.engine.metrics import predict_logits, scores
 from pointcmt_cli.engine.student_record import provenance, run_key, summary, why_anew
-from pointcmt_cli.engine.student_step import Meter, Resident, Step, Stepper, plain
+from pointcmt_cli.engine.student_step import Meter, Resident, Step, Stepper
 from pointcmt_cli.engine.train_generator import train_generator
 from pointcmt_cli.errors import DataError, StaleError
 from pointcmt_cli.models.classifier import Classifier
@@ -51,6 +52,7 @@ def distill(config: DistillConfig) -> Records:
         yield Note(f"{config.features} stores {stored} points per shape: training on {stored}")
         config = replace(config, points=stored)
     device = loop.choose_device(config.device)
+    check_fast(config, device)
     key = run_key(config, features, device)
     with exclusive(out):
         kept = checkpoint.kept(out, "student", config.force)
@@ -89,7 +91,6 @@ def train_student(
         yield Note(filled)
     modules = nn.ModuleList([student, objective])
     optimizer = loop.adamw(modules, config.lr, config.weight_decay)
-    take = plain(step, optimizer)
     resume = loop.Resume(config.out, key)
     start, history = resume.load(modules, optimizer)
     best = loop.Best.from_history(history)
@@ -103,6 +104,7 @@ def train_student(
         f"{config.student} learns from {len(train)} shapes of {len(shapes.classes)} classes "
         f"(objective {config.objective}, {config.points} points, seed {config.seed}, {device.type})"
     )
+    take = yield from stepper(step, optimizer, data, config)
     every = math.ceil(config.epochs / CHECKS)
     for epoch in range(start, config.epochs):
         began = time.monotonic()

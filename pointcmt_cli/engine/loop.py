@@ -30,9 +30,10 @@ def choose_device(name: str) -> torch.device:
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
-    """bf16 autocast when asked for, or on CUDA by default."""
-    if precision == "bf16" or (precision == "auto" and device.type == "cuda"):
-        return torch.autocast(device.type, torch.bfloat16)
+    """bf16 autocast when asked for, or on CUDA by default; there no cast weight is kept: a recorded step casts anew."""
+    on_cuda = device.type == "cuda"
+    if precision == "bf16" or (precision == "auto" and on_cuda):
+        return torch.autocast(device.type, torch.bfloat16, cache_enabled=not on_cuda)
     return nullcontext()
 
 
@@ -141,7 +142,10 @@ class Resume:
             self.given_up = True
             return 0, []
         modules.load_state_dict(state["modules"])
+        rates = [group["lr"] for group in optimizer.param_groups]  # on the device, where they stay
         optimizer.load_state_dict(state["optimizer"])
+        for group, rate in zip(optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate  # `set_rate` says how much before every step
         self.best = state["best"]
         return int(state["epoch"]), list(state["history"])
 

@@ -14,8 +14,8 @@ from pointcmt_cli.data.files import digest
 from pointcmt_cli.engine import loop
 from pointcmt_cli.engine.initial import file_digest
 
-IDLE = ("work", "features", "generator", "init", "out", "force", "tensorboard")
-"""Settings that say where, not what."""
+IDLE = ("work", "features", "generator", "init", "out", "fast", "force", "tensorboard")
+"""Settings that say where or how, not what."""
 
 
 def run_key(config: DistillConfig, features: Features, device: torch.device) -> str:
