@@ -15,6 +15,7 @@ from pointcmt_cli.data.augmentation import draw
 from pointcmt_cli.data.features import Features
 from pointcmt_cli.data.files import digest
 from pointcmt_cli.engine import checkpoint, loop
+from pointcmt_cli.engine.student_step import Meter
 from pointcmt_cli.models.generator import Generator, generator_loss, unit_box
 from pointcmt_cli.ops.emd import earth_movers_distance
 from pointcmt_cli.records import Note, Progress, Record
@@ -48,23 +49,24 @@ def train_generator(
     start, history = resume.load(generator, optimizer)
     for epoch in range(start, config.generator_epochs):
         generator.train()
-        numbers = loop.stream(config.seed, "generator", epoch)
-        order = train[torch.randperm(len(train), generator=numbers).to(device)]
+        numbers = loop.stream(config.seed, "generator", epoch, device=device)
+        order = train[torch.randperm(len(train), generator=numbers, device=device)]
         batches = [
             rows for rows in torch.split(order, config.generator_batch_size) if len(rows) > 1
         ]
-        total = 0.0
+        meter = Meter("generator", epoch)
         with loop.seeded(config.seed, "generator epoch", epoch):
-            for step, rows in enumerate(batches):
+            for rows in batches:
                 target = draw(clouds[rows], generator.points, numbers)
                 loss = generator_loss(generator(inputs[rows]), target)
-                total += loop.guard(loss, "generator", epoch, step) / len(batches)
+                meter.add({"loss": loss})
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
-        history.append({"epoch": epoch + 1, "loss": total})
+        means = meter.means()
+        history.append({"epoch": epoch + 1, **means})
         resume.save(generator, optimizer, epoch + 1, history)
-        yield Progress("generator", epoch + 1, config.generator_epochs, "epochs", {"loss": total})
+        yield Progress("generator", epoch + 1, config.generator_epochs, "epochs", means)
     distance = held_out_emd(generator, features, config, device)
     yield Note(f"generator: held-out EMD {distance:.4f} (mean distance in the unit box)")
     loop.write_run(config.generator, asdict(config), history)
