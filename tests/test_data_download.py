@@ -232,6 +232,7 @@ def test_no_network_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     mirrors = [Mirror(f"{host}/a.zip", "here", SHA), Mirror(f"{host}/b.zip", "here", SHA)]
     with pytest.raises(DataError, match=r"none of its 2 mirrors answers .*is there a network\?"):
         run(monkeypatch, tmp_path, *mirrors)
+    assert not list(tmp_path.iterdir())
 
 
 def test_terms_are_shown_and_must_be_accepted(

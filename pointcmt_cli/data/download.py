@@ -100,7 +100,7 @@ class Resuming:
                     return
                 reason = f"ended after {self._length()} bytes"
             except Exception as error:
-                reason = _passing(error, url)
+                reason = _passing(error)
             tries = 0 if self._length() > before else tries + 1
             if tries >= TRIES:
                 raise UnreachableError(reason)
@@ -216,24 +216,23 @@ class Resuming:
         return None if beyond or state.url != url else state
 
 
-def _passing(error: Exception, url: str) -> str:
+def _passing(error: Exception) -> str:
     """The reason in a few words of an error that may pass; any other is raised."""
     import requests
     import urllib3
 
-    host = urlsplit(url).netloc
     if isinstance(error, requests.exceptions.SSLError) and "CERTIFICATE" in str(error).upper():
-        raise DataError(f"the certificate of {host} is not valid (out of date?)") from error
+        raise DataError("its certificate is not valid (out of date?)") from error
     if isinstance(error, requests.exceptions.TooManyRedirects):
         raise DataError("it leads in circles") from error
     if isinstance(error, (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema)):
         raise DataError("it leads to an address that is none") from error
     if isinstance(error, requests.exceptions.Timeout):
-        return f"{host} does not answer in time"
+        return "does not answer in time"
     if isinstance(error, requests.exceptions.ChunkedEncodingError | urllib3.exceptions.HTTPError):
-        return f"{host} ended the transfer early"
+        return "ends the transfer early"
     if isinstance(error, requests.exceptions.RequestException):
-        return f"{host} cannot be reached"
+        return "cannot be reached"
     if isinstance(error, ConnectionError):
         return str(error)
     raise error

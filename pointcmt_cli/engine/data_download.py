@@ -10,6 +10,7 @@ import shutil
 import time
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Event, Thread
@@ -74,20 +75,20 @@ def _from_mirrors(data: DataSet, out: Path, pooch: Any) -> Generator[Record, Non
         except DataError as error:
             failures.append(error)
             yield Note(f"{host}: {error}", warning=True)
+    with suppress(OSError):
+        work.rmdir()  # where nothing has come
     raise _none_left(data, failures)
 
 
 def _none_left(data: DataSet, failures: list[PointCMTError]) -> DataError:
     tried = "its only mirror" if len(failures) == 1 else f"none of its {len(failures)} mirrors"
+    hosts = [urlsplit(mirror.url).netloc for mirror in data.mirrors]
+    reasons = "; ".join(f"{host}: {error}" for host, error in zip(hosts, failures, strict=True))
     if all(isinstance(error, UnreachableError) for error in failures):
         answers = "does not answer" if len(failures) == 1 else "answers"
         return UnreachableError(
-            f"{data.name}: {tried} {answers} ({failures[0]}); is there a network? Then {AGAIN}"
+            f"{data.name}: {tried} {answers} ({reasons}); is there a network? Then {AGAIN}"
         )
-    reasons = "; ".join(
-        f"{urlsplit(mirror.url).netloc}: {error}"
-        for mirror, error in zip(data.mirrors, failures, strict=True)
-    )
     gives = "does not give it" if len(failures) == 1 else "gives it"
     return DataError(f"{data.name}: {tried} {gives} ({reasons}); try later, or fetch it by hand")
 
