@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -61,12 +62,21 @@ def lines(meshes: Path) -> list[list[str]]:
 
 
 @pytest.fixture(scope="module")
-def finished(meshes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which the first three commands have run."""
-    folder = tmp_path_factory.mktemp("work")
+def stages(meshes: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Folders in which the first 0, 1, 2 and 3 commands have run."""
+    folders = [tmp_path_factory.mktemp("work")]
     for line in lines(meshes):
+        folder = tmp_path_factory.mktemp("work")
+        shutil.copytree(folders[-1], folder, dirs_exist_ok=True)
         pointcmt(folder, *line)
-    return folder
+        folders.append(folder)
+    return folders
+
+
+@pytest.fixture(scope="module")
+def finished(stages: list[Path]) -> Path:
+    """A folder in which the first three commands have run."""
+    return stages[-1]
 
 
 @pytest.mark.slow
@@ -103,10 +113,9 @@ def states(folder: Path) -> int:
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", [0, 1, 2], ids=[line[0] for line in LINES])
 def test_kill_9_then_the_same_line_again(
-    finished: Path, meshes: Path, tmp_path: Path, stage: int
+    stages: list[Path], meshes: Path, tmp_path: Path, stage: int
 ) -> None:
-    for line in lines(meshes)[:stage]:
-        pointcmt(tmp_path, *line)
+    shutil.copytree(stages[stage], tmp_path, dirs_exist_ok=True)
     before = states(tmp_path)
     line = lines(meshes)[stage]
     process = subprocess.Popen(
@@ -122,7 +131,7 @@ def test_kill_9_then_the_same_line_again(
     process.send_signal(signal.SIGKILL)
     process.wait()
     pointcmt(tmp_path, *line)
-    assert same(finished / OUTPUTS[stage], tmp_path / OUTPUTS[stage])
+    assert same(stages[-1] / OUTPUTS[stage], tmp_path / OUTPUTS[stage])
 
 
 def same(left: Path, right: Path) -> bool:
