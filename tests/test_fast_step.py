@@ -7,7 +7,7 @@ loop around it must run on fake CUDA tensors. On a GPU the `cuda` tests record f
 
 import contextlib
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -35,7 +35,7 @@ from pointcmt_cli.engine.student_step import Resident, Step, Stepper, plain
 from pointcmt_cli.errors import UsageError
 from pointcmt_cli.models.classifier import Classifier
 from pointcmt_cli.models.distillation import Distillation
-from pointcmt_cli.models.generator import Generator
+from pointcmt_cli.models.generator import Generator as Clouds
 from pointcmt_cli.records import Note, Progress, Record
 
 on_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -132,7 +132,7 @@ def built(
     with loop.seeded(0, "weights"):
         student = distill.build_student(config, features).to(device)
         loss = objective or discovery.build("objectives", config.objective, {})
-        generator = Generator(16, 32).to(device).requires_grad_(False).eval()
+        generator = Clouds(16, 32).to(device).requires_grad_(False).eval()
         step = Step(student, loss.to(device), data, generator, config.precision)
         step.settle(config)
     return step, loop.adamw(step, config.lr, config.weight_decay), data
@@ -167,8 +167,12 @@ def chosen(
     step: Step, optimizer: torch.optim.Optimizer, example: Any, recorder: Any
 ) -> tuple[Stepper, list[Record]]:
     """The step that `distill` would take, and what it says."""
+    return ended(recorded(step, optimizer, example, recorder))
+
+
+def ended(made: Generator[Record, None, Stepper]) -> tuple[Stepper, list[Record]]:
+    """What a generator returns, and what it yields before."""
     records: list[Record] = []
-    made = recorded(step, optimizer, example, recorder)
     while True:
         try:
             records.append(next(made))
@@ -259,6 +263,19 @@ def test_what_cannot_be_recorded_is_said_and_goes_the_plain_way(
     assert same(outcomes[0][1], outcomes[1][1])
 
 
+def test_processes_that_train_together_take_the_plain_step(
+    config: DistillConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step, optimizer, _ = built(config)
+    data = cast("Resident", SimpleNamespace(points=SimpleNamespace(is_cuda=True)))
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    for asked, text in ((None, ""), (True, "several processes train together")):
+        made = fast_step.stepper(step, optimizer, data, replace(config, fast=asked))
+        _, records = ended(made)
+        assert text in notes(records)
+        assert len(records) == bool(asked)
+
+
 def test_an_error_that_is_no_matter_of_recording_is_not_hidden(config: DistillConfig) -> None:
     def wrong(loss: Loss, batch: Distillation) -> Tensor:
         raise TypeError("a bug of the plug-in's")
@@ -346,7 +363,7 @@ def meta_step(
         data.labels, rows = torch.empty(40).long(), torch.empty(4).long()
         points, progress = torch.empty(4, 512, 3), torch.empty(())
         encoder = discovery.build("backbones", student, options)
-        generator = Generator(16, 64).requires_grad_(False).eval()
+        generator = Clouds(16, 64).requires_grad_(False).eval()
         network, loss = Classifier(encoder, 5, 16, name=student), objective()
     step = Step(network, loss, cast("Resident", data), generator, "auto").train()
 

@@ -30,8 +30,14 @@ def check_fast(config: DistillConfig, device: torch.device) -> None:
 def stepper(
     step: nn.Module, optimizer: torch.optim.Optimizer, data: Resident, config: DistillConfig
 ) -> Generator[Record, None, Stepper]:
-    """The recorded step on CUDA, unless `--no-fast` says otherwise or it cannot be recorded; else the plain one."""
-    if not data.points.is_cuda or config.fast is False:
+    """The recorded step on CUDA, unless `--no-fast` says otherwise or it cannot be recorded; else the plain one.
+
+    Processes that train together take the plain one: their gradients meet between backward and update.
+    """
+    together = torch.distributed.is_available() and torch.distributed.is_initialized()
+    if together and config.fast:
+        yield Note("several processes train together: the step is not recorded", warning=True)
+    if not data.points.is_cuda or config.fast is False or together:
         return plain(step, optimizer)
     return (yield from recorded(step, optimizer, next(data.batches(0, config)), CudaGraph()))
 

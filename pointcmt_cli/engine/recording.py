@@ -45,12 +45,14 @@ class CudaGraph:
 
     def record(self, work: Work) -> Work:
         """The graph's replay; its memory is its own."""
-        graph = torch.cuda.CUDAGraph()
+        graph, own = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
         try:
             with torch.cuda.graph(graph):
                 work()
         except RuntimeError:
-            # Some versions of torch leave the generator counting for the graph, and the next dropout would fail.
+            # A recording that broke off leaves its stream the current one, and in some versions of torch the generator
+            # counting for the graph, so that the next dropout would fail.
+            torch.cuda.set_stream(own)
             of_device = torch.cuda.default_generators[torch.cuda.current_device()]
             of_device.graphsafe_set_state(torch.Generator("cuda"))
             raise
