@@ -103,11 +103,10 @@ filter?.addEventListener("change", () => {
 });
 
 // Points in 3-D: one viewer that moves to the shape asked for (browsers keep few WebGL contexts alive).
-const EYE = { x: 1.3, y: -1.3, z: 0.7 };
+const EYE = { x: 1, y: -1, z: 0.55 };
 const viewer = document.getElementById("viewer");
 const cloud = document.getElementById("cloud");
 const scale = [[0, "#3f8fd9"], [0.5, "#c255a8"], [1, "#d9730d"]];
-let eye = { ...EYE };
 function unpack(text) {
   const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
   const view = new DataView(bytes.buffer);
@@ -117,20 +116,19 @@ function unpack(text) {
 }
 function show(place, focus = true) {
   const article = all(".errors article")[place];
-  const button = article.querySelector("button");
+  const button = article.querySelector(".turn");
   const before = document.querySelector("article.open");
   before?.classList.remove("open");
-  if (before) before.querySelector("button").hidden = false;
+  if (before) before.querySelector(".turn").hidden = false;
   button.hidden = true;
   article.classList.add("open");
   article.append(viewer);
   viewer.hidden = false;
   const [x, y, z] = unpack(report.errors[place].points);
   const axis = { visible: false, range: [-1, 1] };
-  eye = { ...EYE };
   const layout = {
     margin: { l: 0, r: 0, t: 0, b: 0 }, paper_bgcolor: "rgba(0,0,0,0)", height: 288, autosize: true,
-    scene: { xaxis: axis, yaxis: axis, zaxis: axis, aspectmode: "cube", dragmode: "orbit", camera: { eye } },
+    scene: { xaxis: axis, yaxis: axis, zaxis: axis, aspectmode: "cube", dragmode: "turntable", camera: { eye: { ...EYE } } },
   };
   const marker = { size: 2.5, color: z, colorscale: scale };
   const data = [{ type: "scatter3d", mode: "markers", x, y, z, marker, hoverinfo: "skip" }];
@@ -144,7 +142,7 @@ function turn(around, up, nearer) {
   const radius = Math.min(6, Math.max(0.6, Math.hypot(now.x, now.y, now.z) * nearer));
   const side = Math.atan2(now.y, now.x) + around;
   const height = Math.min(1.5, Math.max(-1.5, Math.asin(now.z / Math.hypot(now.x, now.y, now.z)) + up));
-  eye = { x: radius * Math.cos(height) * Math.cos(side), y: radius * Math.cos(height) * Math.sin(side), z: radius * Math.sin(height) };
+  const eye = { x: radius * Math.cos(height) * Math.cos(side), y: radius * Math.cos(height) * Math.sin(side), z: radius * Math.sin(height) };
   Plotly.relayout(cloud, { "scene.camera.eye": eye });
 }
 const moves = {
@@ -152,7 +150,7 @@ const moves = {
   "+": [0, 0, 0.85], "=": [0, 0, 0.85], "-": [0, 0, 1.18],
 };
 function move(key) {
-  if (key === "0") Plotly.relayout(cloud, { "scene.camera.eye": { ...EYE } });
+  if (key === "0") Plotly.relayout(cloud, { "scene.camera": { eye: { ...EYE } } });
   else if (moves[key]) turn(...moves[key]);
   return key === "0" || key in moves;
 }
@@ -166,7 +164,7 @@ function prepareViewer() {
     document.getElementById("no-webgl").hidden = false;
     return;
   }
-  all(".errors article button").forEach((button, place) => {
+  all(".errors .turn").forEach((button, place) => {
     button.hidden = false;
     button.addEventListener("click", () => show(place));
   });
