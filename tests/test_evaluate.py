@@ -257,7 +257,7 @@ def test_the_tables_label_what_was_computed_and_what_was_recorded(
     command.evaluate([tmp_path / "tiny.pt"], work=tmp_path, votes=10)
     out = capsys.readouterr().out
     for words in (
-        "OA, 10 votes",
+        "OA %, 10 votes",
         "held-out",
         "recorded when it was trained: held-out OA 98.7 %",
         "OBJ_BG",

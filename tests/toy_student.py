@@ -36,6 +36,7 @@ class Tiny(nn.Module):
         super().__init__()
         self.layer = nn.Linear(3, self.feature_dim)
         self.layer.weight.data *= scale
+        self.layer.bias.data *= scale
         self.scale_in_export, self.scale = scale_in_export, scale
         self.branch, self.drift_in_export, self.fixed = branch, drift_in_export, fixed
 

@@ -1,6 +1,7 @@
-"""What `pointcmt evaluate` shows of its document: short tables, and every class on request."""
+"""What `pointcmt evaluate` shows of its document: short tables in 80 columns, and every class on request."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from pointcmt_cli import console
@@ -31,26 +32,18 @@ def show(document: Document, per_class: bool) -> None:
 def _one(run: Run, document: Document) -> None:
     votes = document["protocol"]["votes"]
     voted = any("voted" in found for found in run["scores"].values())
-    level = f"{document['protocol']['level']:.0%}".replace("%", " %")
-    columns = ["", "shapes", "OA", level, "mAcc", level, "top-5", "ECE"]
-    if voted:
-        columns += [f"OA, {votes} votes", f"mAcc, {votes} votes"]
+    between = _level(document)
+    columns = ["", "shapes", "OA %", between, "mAcc %", between]
+    columns += [f"OA %, {votes} votes", f"mAcc %, {votes} votes"] if voted else ["top-5 %", "ECE %"]
     rows = []
     for split, name in SPLITS.items():
         if split not in run["scores"]:
             continue
-        found = run["scores"][split]
-        single, second = found["single"], found.get("voted")
-        rows.append(
-            [
-                name,
-                single["count"],
-                *(cell for key in ("oa", "macc") for cell in _with_interval(single, key)),
-                _percent(single["top5"]),
-                _percent(single["calibration"]["ece"]),
-                *([_percent(second["oa"]), _percent(second["macc"])] if second else []),
-            ]
-        )
+        single, second = (run["scores"][split].get(kind) for kind in ("single", "voted"))
+        more = (single["top5"], single["calibration"]["ece"])
+        last = (second["oa"], second["macc"]) if second else more
+        both = [cell for key in ("oa", "macc") for cell in _with_interval(single, key)]
+        rows.append([name, single["count"], *both, *map(_figure, last)])
     console.table(_title(run, document), columns, rows)
     for line in _lines(run):
         console.line(line)
@@ -63,9 +56,8 @@ def _lines(run: Run) -> list[str]:
     single, lines = found["single"], []
     if agreed := found.get("agreement"):
         lines.append(
-            f"teacher on the same shapes: OA {_percent(agreed['teacher_oa'])}, the same answer on "
-            f"{_percent(agreed['same'])}; right alone: student {_percent(agreed['only_student'])}, "
-            f"teacher {_percent(agreed['only_teacher'])}"
+            f"teacher: OA {_percent(agreed['teacher_oa'])}, the same answer on {_percent(agreed['same'])}; right "
+            f"alone: student {_percent(agreed['only_student'])}, teacher {_percent(agreed['only_teacher'])}"
         )
     fitted = single["calibration"]
     if fitted["ece_scaled"] is not None:
@@ -85,7 +77,7 @@ def _lines(run: Run) -> list[str]:
 def _recorded(run: Run) -> list[str]:
     """What the checkpoint says of itself, where that is not what was found now."""
     parts = []
-    for split, name in (("held_out", "held-out"), ("test", "test")):
+    for split, name in SPLITS.items():
         recorded = (run["recorded"].get(split) or {}).get("oa")
         now = run["scores"].get(split, {}).get("single", {}).get("oa")
         if recorded is not None and (now is None or abs(now - recorded) > 5e-4):
@@ -96,33 +88,22 @@ def _recorded(run: Run) -> list[str]:
 def _several(document: Document) -> None:
     runs = document["runs"]
     split = "test" if all("test" in run["scores"] for run in runs) else "held_out"
-    votes = document["protocol"]["votes"]
+    votes, names = document["protocol"]["votes"], short_names(runs)
     voted = any("voted" in run["scores"][split] for run in runs)
-    level = f"{document['protocol']['level']:.0%}".replace("%", " %")
-    columns = ["checkpoint", "OA", level, "mAcc", "top-5", "ECE", "held-out OA"]
     rows = []
     for run in runs:
-        single = run["scores"][split]["single"]
+        single, second = (run["scores"][split].get(kind) for kind in ("single", "voted"))
         held_out = run["scores"].get("held_out", {}).get("single", {})
-        more = run["scores"][split].get("voted", {})
-        rows.append(
-            [
-                run["checkpoint"],
-                *_with_interval(single, "oa"),
-                _percent(single["macc"]),
-                _percent(single["top5"]),
-                _percent(single["calibration"]["ece"]),
-                _percent(held_out.get("oa")),
-                *([_percent(more.get("oa"))] if voted else []),
-            ]
-        )
-    columns += [f"OA, {votes} votes"] if voted else []
-    count = runs[0]["scores"][split]["single"]["count"]
-    variant = f", {document['data']['variant']}" if document["data"]["variant"] else ""
-    title = f"{document['data']['path']}{variant}, {SPLITS[split]} split, {count} shapes"
-    console.table(title, columns, rows)
+        last = (second and second["oa"]) if voted else held_out.get("oa")
+        more = (single["macc"], single["calibration"]["ece"], last)
+        rows.append([names[run["checkpoint"]], *_with_interval(single, "oa"), *map(_figure, more)])
+    last_column = f"OA %, {votes} votes" if voted else "held-out OA %"
+    columns = ["checkpoint", "OA %", _level(document), "mAcc %", "ECE %", last_column]
+    data, count = document["data"], runs[0]["scores"][split]["single"]["count"]
+    variant = f", {data['variant']}" if data["variant"] else ""
+    console.table(f"{data['path']}{variant}, {SPLITS[split]} split, {count} shapes", columns, rows)
     _groups(document["groups"])
-    _pairs([pair for pair in document["comparisons"] if pair["split"] == split])
+    _pairs([pair for pair in document["comparisons"] if pair["split"] == split], names)
 
 
 def _groups(groups: Sequence[Mapping[str, Any]]) -> None:
@@ -132,14 +113,14 @@ def _groups(groups: Sequence[Mapping[str, Any]]) -> None:
     rows = [
         [
             group["name"],
-            ", ".join(map(str, group["seeds"])),
+            group["n"],
             _spread(group["oa"]),
             _spread(group["macc"]),
             *_against(group.get("against_plain")),
         ]
         for group in groups
     ]
-    columns = ["over seeds", "seeds", "OA", "mAcc", "OA less the plain student's", "p (paired)"]
+    columns = ["", "seeds", "OA %", "mAcc %", "OA less plain's", "p, paired"]
     console.table("Mean ± standard deviation over training seeds", columns, rows)
 
 
@@ -148,66 +129,64 @@ def _against(found: Mapping[str, Any] | None) -> list[str]:
         return ["", ""]
     mean, std = (found["difference"][key] for key in ("mean", "std"))
     spread = "" if std is None else f" ± {100 * std:.1f}"
-    p_value = f"one pair: {_p(None)}" if found["n"] == 1 else f"{_p(found['p_value'])}"
-    return [f"{100 * mean:+.1f}{spread} points", p_value]
+    return [f"{100 * mean:+.1f}{spread}", "one pair" if found["n"] == 1 else _p(found["p_value"])]
 
 
-def _pairs(pairs: Sequence[Mapping[str, Any]]) -> None:
+def _pairs(pairs: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> None:
     if not 0 < len(pairs) <= PAIRS:
         return
-    rows = [
-        [pair["a"], pair["b"], pair["only_a"], pair["only_b"], _p(pair["p_value"])]
-        for pair in pairs
-    ]
-    columns = ["A", "B", "only A right", "only B right", "p (exact McNemar)"]
-    console.table(f"On the same shapes, {SPLITS[pairs[0]['split']]} split", columns, rows)
+    for pair in pairs:
+        console.line(
+            f"{names[pair['a']]} and {names[pair['b']]}: right alone on {pair['only_a']} and {pair['only_b']} shapes, "
+            f"p {_p(pair['p_value'])} (exact McNemar)"
+        )
 
 
 def _robustness(runs: Sequence[Run]) -> None:
-    found = {run["checkpoint"]: run["robustness"] for run in runs if "robustness" in run}
+    names = short_names(runs)
+    found = {names[run["checkpoint"]]: run["robustness"] for run in runs if "robustness" in run}
     corrupted = {name: each["modelnet-c"] for name, each in found.items() if "modelnet-c" in each}
     if len(corrupted) == 1:
-        ((name, parts),) = corrupted.items()
-        rows = [
-            [
-                kind,
-                *map(_percent, each),
-                _percent(sum(each) / len(each)),
-                f"{parts['ce'][kind]:.3f}",
-            ]
-            for kind, each in parts["corruptions"].items()
-        ]
-        severities = [f"severity {index + 1}" for index in range(5)]
-        title = (
-            f"{name} under ModelNet-C's corruptions, OA on test: clean {_percent(parts['clean'])}, "
-            f"mCE {parts['mce']:.3f}, RmCE {parts['rmce']:.3f} (DGCNN on ModelNet40: 1)"
-        )
-        console.table(title, ["", *severities, "mean", "CE"], rows)
+        _severities(*next(iter(corrupted.items())))
     elif corrupted:
-        kinds = list(next(iter(corrupted.values()))["corruptions"])
-        rows = [
-            [
-                name,
-                _percent(parts["clean"]),
-                *(_percent(sum(each) / len(each)) for each in parts["corruptions"].values()),
-                f"{parts['mce']:.3f}",
-                f"{parts['rmce']:.3f}",
-            ]
-            for name, parts in corrupted.items()
-        ]
-        title = "ModelNet-C's corruptions: OA on test, mean of five severities (mCE of DGCNN on ModelNet40: 1)"
-        console.table(title, ["checkpoint", "clean", *kinds, "mCE", "RmCE"], rows)
-    _columns(found, "points", "OA on test by points per cloud", "{} points")
-    _columns(found, "rotations", "OA on test under rotations", "{}")
+        rows = [_corrupted(name, parts) for name, parts in corrupted.items()]
+        columns = ["", "clean", "corrupted", "mCE", "RmCE", "worst under"]
+        console.table(
+            "ModelNet-C's corruptions: OA % on test, mean; mCE of DGCNN is 1", columns, rows
+        )
+    for part, title in (("points", "points per cloud"), ("rotations", "rotation")):
+        shown = {name: each[part] for name, each in found.items() if part in each}
+        if shown:
+            keys = list(next(iter(shown.values())))
+            rows = [[name, *map(_figure, each.values())] for name, each in shown.items()]
+            console.table(f"OA % on test, by {title}", ["checkpoint", *keys], rows)
 
 
-def _columns(found: Mapping[str, Any], part: str, title: str, heading: str) -> None:
-    shown = {name: each[part] for name, each in found.items() if part in each}
-    if not shown:
-        return
-    keys = list(next(iter(shown.values())))
-    rows = [[name, *(_percent(each[key]) for key in keys)] for name, each in shown.items()]
-    console.table(title, ["checkpoint", *(heading.format(key) for key in keys)], rows)
+def _corrupted(name: str, parts: Mapping[str, Any]) -> list[str]:
+    """A row of one checkpoint: the mean over everything, and the corruption that costs most."""
+    means = {kind: sum(each) / len(each) for kind, each in parts["corruptions"].items()}
+    worst = min(means, key=lambda kind: means[kind])
+    return [
+        name,
+        _figure(parts["clean"]),
+        _figure(sum(means.values()) / len(means)),
+        f"{parts['mce']:.3f}",
+        f"{parts['rmce']:.3f}",
+        f"{worst}: {_figure(means[worst])}",
+    ]
+
+
+def _severities(name: str, parts: Mapping[str, Any]) -> None:
+    rows = [
+        [kind, *map(_figure, each), _figure(sum(each) / len(each)), f"{parts['ce'][kind]:.2f}"]
+        for kind, each in parts["corruptions"].items()
+    ]
+    title = f"{name} under ModelNet-C's corruptions, severities 1 to 5: OA %"
+    console.table(title, ["", *"12345", "mean", "CE"], rows)
+    console.line(
+        f"clean {_percent(parts['clean'])}; mCE {parts['mce']:.3f}, RmCE {parts['rmce']:.3f}: errors as multiples of "
+        "DGCNN's on ModelNet40"
+    )
 
 
 def _classes(run: Run, document: Document) -> None:
@@ -217,12 +196,12 @@ def _classes(run: Run, document: Document) -> None:
         [
             row["name"],
             row["count"] or "no shapes",
-            *(_percent(row[key]) for key in ("precision", "recall", "f1")),
+            *(_figure(row[key]) for key in ("precision", "recall", "f1")),
             _taken_for(found["confusion"][index], index, document["data"]["class_names"]),
         ]
         for index, row in enumerate(found["per_class"])
     ]
-    columns = ["class", "shapes", "precision", "recall", "F1", "most often taken for"]
+    columns = ["class", "shapes", "precision %", "recall %", "F1 %", "most often taken for"]
     console.table(f"{run['checkpoint']}, per class, {SPLITS[split]} split", columns, rows)
 
 
@@ -240,17 +219,32 @@ def _title(run: Run, document: Document) -> str:
     variant = f", {document['data']['variant']}" if document["data"]["variant"] else ""
     inputs = f"{run['points']} points" if run["points"] else "views"
     name = ", ".join(filter(None, (run["name"], what, f"seed {run['seed']}")))
-    return f"{run['checkpoint']}: {name}; {document['data']['path']}{variant}, {inputs}"
+    return f"{run['checkpoint']}: {name}\n{document['data']['path']}{variant}, {inputs}"
+
+
+def short_names(runs: Sequence[Run]) -> dict[str, str]:
+    """Each checkpoint's file name without its ending where these differ, else its path."""
+    short = {run["checkpoint"]: Path(run["checkpoint"]).stem for run in runs}
+    return short if len(set(short.values())) == len(short) else {path: path for path in short}
 
 
 def _with_interval(found: Mapping[str, Any], key: str) -> list[str]:
     low, high = (100 * each for each in found["intervals"][key])
-    return [_percent(found[key]), f"{low:.1f}-{high:.1f}"]
+    return [_figure(found[key]), f"{low:.1f}-{high:.1f}"]
+
+
+def _level(document: Document) -> str:
+    return f"{100 * document['protocol']['level']:g} %"
 
 
 def _spread(found: Mapping[str, Any]) -> str:
     mean, std = found["mean"], found["std"]
-    return _percent(mean) if std is None else f"{100 * mean:.1f} ± {100 * std:.1f} %"
+    return _figure(mean) if std is None else f"{100 * mean:.1f} ± {100 * std:.1f}"
+
+
+def _figure(value: float | None) -> str:
+    """Percent, where the heading says so."""
+    return "" if value is None else f"{100 * value:.1f}"
 
 
 def _percent(value: float | None) -> str:

@@ -73,6 +73,7 @@ def describe_run(trained: Trained, shapes: ShapeSet, path: Path, device: str) ->
     values, made = trained.values, trained.provenance
     objective = objective_of(trained)
     metrics = plain(values["metrics"])
+    uses_generator = bool(getattr(objective, "needs_generator", False))
     run = {
         "checkpoint": str(trained.path),
         "name": values["name"],
@@ -83,6 +84,7 @@ def describe_run(trained: Trained, shapes: ShapeSet, path: Path, device: str) ->
         "objective": made.get("objective"),
         "objective_options": dict(made.get("objective_options", {})),
         "plain": objective is not None and not getattr(objective, "uses_teacher", True),
+        "uses_generator": uses_generator,
         "seed": values["config"]["seed"],
         "selected_by": metrics.get("selected_by"),
         "selected_epoch": metrics.get("selected_epoch"),
@@ -93,7 +95,7 @@ def describe_run(trained: Trained, shapes: ShapeSet, path: Path, device: str) ->
         "config": plain(values["config"]),
         "provenance": plain(made),
         "recorded": metrics,
-        "training": training(trained, path, bool(getattr(objective, "needs_generator", False))),
+        "training": training(trained, path, uses_generator),
     }
     return {**run, "group": group_of(run)}
 

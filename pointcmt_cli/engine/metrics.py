@@ -10,13 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torchmetrics.functional.classification import (
-    multiclass_accuracy,
-    multiclass_confusion_matrix,
-    multiclass_f1_score,
-    multiclass_precision,
-    multiclass_recall,
-)
+from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from pointcmt_cli.errors import DataError
 
@@ -63,6 +57,7 @@ def scores(
 ) -> dict[str, Any]:
     """Scores of logits or probabilities (S, K) against labels (S,), as plain values; every share in [0, 1].
 
+    Shares are exact quotients of counts: 9 right of 10 are 0.9, where float32 has a little less.
     `oa` overall accuracy; `macc` the mean recall of the classes that have shapes; `top5` None where K is 5 or fewer;
     `per_class` a row per class, None where a share has no shapes to be of; `confusion` (K, K) counts, row: true class.
     """
@@ -73,33 +68,25 @@ def scores(
     if not torch.isfinite(guess).all():
         raise DataError("the model gives NaN or infinite logits")
     many = len(classes)
-    options: dict[str, Any] = {"num_classes": many, "validate_args": False}
     if many == 1:  # torchmetrics has no multiclass metric of a single class; it is always right
-        precision = recall = f1 = torch.ones(1)
-        confusion, overall = torch.tensor([[len(target)]]), 1.0
+        confusion = torch.tensor([[len(target)]])
     else:
-        each = {"average": "none", **options}
-        precision = multiclass_precision(guess, target, **each)  # (K,)
-        recall = multiclass_recall(guess, target, **each)
-        f1 = multiclass_f1_score(guess, target, **each)
-        confusion = multiclass_confusion_matrix(guess, target, **options)  # (K, K)
-        overall = float(multiclass_accuracy(guess, target, average="micro", **options))
-    top5 = None
-    if many > 5:
-        top5 = float(multiclass_accuracy(guess, target, average="micro", top_k=5, **options))
-    counts, guessed = confusion.sum(dim=1), confusion.sum(dim=0)  # (K,)
+        confusion = multiclass_confusion_matrix(guess, target, many, validate_args=False)  # (K, K)
+    right, counts, guessed = confusion.diag(), confusion.sum(dim=1), confusion.sum(dim=0)  # (K,)
+    recall = right.double() / counts
+    top5 = (guess.topk(min(5, many)).indices == target[:, None]).any(dim=1)  # (S,)
     return {
         "count": len(target),
-        "oa": overall,
-        "macc": float(recall[counts > 0].double().mean()),
-        "top5": top5,
+        "oa": int(right.sum()) / len(target),
+        "macc": float(recall[counts > 0].mean()),
+        "top5": int(top5.sum()) / len(target) if many > 5 else None,
         "per_class": [
             {
                 "name": name,
                 "count": int(counts[k]),
-                "precision": float(precision[k]) if guessed[k] else None,
-                "recall": float(recall[k]) if counts[k] else None,
-                "f1": float(f1[k]) if counts[k] else None,
+                "precision": int(right[k]) / int(guessed[k]) if guessed[k] else None,
+                "recall": int(right[k]) / int(counts[k]) if counts[k] else None,
+                "f1": 2 * int(right[k]) / int(counts[k] + guessed[k]) if counts[k] else None,
             }
             for k, name in enumerate(classes)
         ],

@@ -16,7 +16,8 @@ from pointcmt_cli.engine.student_record import relevant
 Run = Mapping[str, Any]
 NOT_SETTINGS = ("seed", "device", "views")
 """Beside `student_record.IDLE`: what may differ within a group."""
-OBJECTIVE = ("objective", "objective_options", "generator_")
+GENERATOR = "generator_"
+OBJECTIVE = ("objective", "objective_options", GENERATOR)
 """How the settings begin in which a student and its plain twin may differ."""
 
 
@@ -26,8 +27,13 @@ def group_of(run: Run) -> str:
 
 
 def settings(run: Run) -> dict[str, Any]:
-    """The settings that the runs of a group have in common."""
-    return {key: value for key, value in relevant(run["config"]).items() if key not in NOT_SETTINGS}
+    """The settings that the runs of a group have in common; the generator's only where it is used."""
+    idle = () if run["uses_generator"] else (GENERATOR,)
+    return {
+        key: value
+        for key, value in relevant(run["config"]).items()
+        if key not in NOT_SETTINGS and not key.startswith(idle)
+    }
 
 
 def origin(run: Run) -> list[Any]:
