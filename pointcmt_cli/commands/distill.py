@@ -101,6 +101,14 @@ def distill(
     ] = None,
     work: options.WorkOption = DistillConfig.work,
     seed: options.SeedOption = DistillConfig.seed,
+    seeds: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Train so many students, from --seed on: STUDENT-s0.pt, STUDENT-s1.pt, ...",
+            rich_help_panel=options.RUN,
+        ),
+    ] = 1,
     device: options.DeviceOption = DistillConfig.device,
     precision: options.PrecisionOption = DistillConfig.precision,
     fast: Annotated[
@@ -150,6 +158,9 @@ def distill(
         force=force,
         tensorboard=tensorboard,
     )
+    if seeds > 1:
+        _several(config, seeds)
+        return
     result = console.follow(stage(config))
     rows = [
         (label, console.percent(found["oa"]), console.percent(found["macc"]))
@@ -164,3 +175,24 @@ def distill(
     title = f"{student} ({objective}){variant}, epoch {result['selected_epoch']} kept"
     console.table(title, ["", "OA", "mAcc"], rows)
     console.line(f"{result['checkpoint']}\nnext: pointcmt evaluate {result['checkpoint']}")
+
+
+def _several(config: DistillConfig, seeds: int) -> None:
+    """Train every seed; one row each, and their mean."""
+    from pointcmt_cli import console
+    from pointcmt_cli.engine.seeds import distill_seeds
+
+    result = console.follow(distill_seeds(config, seeds))
+    splits = [split for split in ("held_out", "test") if split in result]
+    rows = [
+        [f"seed {run['seed']}", *(console.percent(run[split]["oa"]) for split in splits)]
+        for run in result["runs"]
+    ]
+    means = [result[split]["oa"] for split in splits]
+    rows.append(["mean ± std", *(f"{100 * m['mean']:.1f} ± {100 * m['std']:.1f} %" for m in means)])
+    columns = ["", *(f"OA, {split.replace('_', '-')} split" for split in splits)]
+    chosen = "" if config.select == "last" else ", each the best held-out one"
+    title = f"{config.student} ({config.objective}), {seeds} seeds{chosen}"
+    console.table(title, columns, rows)
+    paths = " ".join(run["checkpoint"] for run in result["runs"])
+    console.line(f"next: pointcmt evaluate {paths}")
