@@ -263,6 +263,22 @@ def test_what_cannot_be_recorded_is_said_and_goes_the_plain_way(
     assert same(outcomes[0][1], outcomes[1][1])
 
 
+def test_what_is_recorded_is_a_step_in_training(config: DistillConfig) -> None:
+    """After `settle` the student is in evaluation mode; recorded so, it would stay there."""
+    step, optimizer, data = built(config)
+    modes: list[bool] = []
+
+    class Watches(Again):
+        def record(self, work: Callable[[], None]) -> Callable[[], None]:
+            modes.extend(each.training for each in step.modules())
+            return work
+
+    assert not step.student.training
+    fast(step, optimizer, next(data.batches(0, config)), Watches())
+    assert modes
+    assert all(modes)
+
+
 def test_processes_that_train_together_take_the_plain_step(
     config: DistillConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
