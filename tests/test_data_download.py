@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pooch.core
 import pytest
 from file_server import File, serve
 
@@ -104,6 +105,26 @@ def test_a_cut_transfer_goes_on_where_it_stopped(
     assert begins[1] + 30_000 < begins[2] <= begins[1] + 50_000
     assert begins[2] == begins[3]
     assert file.requests[1]["If-Range"] == (file.etag or file.modified)
+
+
+def test_what_has_come_whole_is_not_asked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any, **__: Any) -> Any:
+        raise KeyboardInterrupt
+
+    file = File(ZIP)
+    with serve({"/a.zip": file}) as host:
+        mirror = Mirror(f"{host}/a.zip", "here", SHA)
+        for module, name in [(pooch.core, "hash_matches"), (stage, "_unpacked")]:
+            with monkeypatch.context() as patch:
+                patch.setattr(module, name, interrupted)
+                with pytest.raises(KeyboardInterrupt):
+                    run(patch, tmp_path, mirror)
+            assert not (tmp_path / "modelnet10").exists()
+        run(monkeypatch, tmp_path, mirror)
+    assert whole(tmp_path)
+    assert len(file.requests) == 1
 
 
 def test_a_server_without_ranges_or_validators_begins_anew(
