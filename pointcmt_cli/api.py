@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pointcmt_cli.models.generator import unit_box as unit_box
     from pointcmt_cli.ops.compiling import compiled as compiled
     from pointcmt_cli.ops.emd import earth_movers_distance as earth_movers_distance
+    from pointcmt_cli.ops.linear import linear as linear
     from pointcmt_cli.ops.normed_rows import normed_rows as normed_rows
     from pointcmt_cli.ops.points import ball_query as ball_query
     from pointcmt_cli.ops.points import farthest_points as farthest_points
@@ -42,6 +43,7 @@ _HOMES = {
     "gather": "pointcmt_cli.ops.points",
     "interpolate": "pointcmt_cli.ops.points",
     "k_nearest": "pointcmt_cli.ops.points",
+    "linear": "pointcmt_cli.ops.linear",
     "normed_rows": "pointcmt_cli.ops.normed_rows",
     "pooled_mlp": "pointcmt_cli.ops.pooled_mlp",
     "three_nearest": "pointcmt_cli.ops.points",

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pointcmt_backbones.layer import Layer, names_of
-from pointcmt_cli.api import PointCMTError, k_nearest, pooled_mlp
+from pointcmt_cli.api import PointCMTError, k_nearest, linear, pooled_mlp
 
 SLOPE = 0.2
 """Of every LeakyReLU, as in the authors' code."""
@@ -36,8 +36,8 @@ class EdgeConvolution(nn.Module):
         with torch.autocast(rows.device.type, enabled=False):  # neighbours tell small differences
             index = k_nearest(rows, rows, min(self.neighbours, rows.shape[1]))  # (B, N, k)
             of_difference, of_centre = self.linear.weight.chunk(2, dim=1)
-            first = F.linear(rows, of_difference)
-            seen_from = F.linear(rows, of_difference - of_centre)
+            first = linear(rows, of_difference)
+            seen_from = linear(rows, of_difference - of_centre)
             pooled = pooled_mlp(first, seen_from, index, [self.linear], [self.norm], False)
         return F.leaky_relu(pooled, SLOPE)
 

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from pointcmt_cli.api import normed_rows
+from pointcmt_cli.api import linear, normed_rows
 
 
 class Layer(nn.Module):
@@ -16,7 +16,9 @@ class Layer(nn.Module):
 
     def forward(self, rows: Tensor, added: Tensor | None = None) -> Tensor:
         """Rows (..., C) -> (..., D); `added` (..., D) goes in between norm and activation."""
-        return normed_rows(self.linear(rows), self.norm, self.slope, added)
+        return normed_rows(
+            linear(rows, self.linear.weight, self.linear.bias), self.norm, self.slope, added
+        )
 
 
 def names_of(own: str, linear: str, norm: str) -> dict[str, str]:

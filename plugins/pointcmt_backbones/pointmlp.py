@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pointcmt_backbones.layer import Layer, names_of
-from pointcmt_cli.api import farthest_points, gather, k_nearest, normed_rows
+from pointcmt_cli.api import farthest_points, gather, k_nearest, linear, normed_rows
 
 NEIGHBOURS = 24
 CENTRES = (512, 256, 128, 64)
@@ -80,7 +80,7 @@ class Stage(nn.Module):
             rows = rows.to(of_centre.dtype)
             own = gather(rows, chosen)
             spread = (gather(rows, index) - own[:, :, None]).flatten(1).std(dim=1)[:, None, None]
-            first = F.linear(rows, of_difference * self.scale) / (spread + 1e-5)
+            first = linear(rows, of_difference * self.scale) / (spread + 1e-5)
             constant = F.linear(own, of_centre) + of_difference @ self.shift
             seen_from = gather(first, chosen) - constant
             values = gather(first, index) - seen_from[:, :, None]

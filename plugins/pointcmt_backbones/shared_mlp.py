@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pointcmt_cli.api import pooled_mlp
+from pointcmt_cli.api import linear, pooled_mlp
 
 
 class SharedMLP(nn.Module):
@@ -26,8 +26,8 @@ class SharedMLP(nn.Module):
     def forward(self, rows: Tensor) -> Tensor:
         """Rows (B, C0) or (B, N, C0) -> (..., CL), nothing pooled."""
         values = rows.reshape(-1, rows.shape[-1])
-        for place, (linear, norm) in enumerate(zip(self.linears, self.norms, strict=True)):
-            values = norm(linear(values))
+        for place, (layer, norm) in enumerate(zip(self.linears, self.norms, strict=True)):
+            values = norm(layer(values))
             if self.last_relu or place + 1 < len(self.norms):
                 values = F.relu(values)
         return values.view(*rows.shape[:-1], -1)
@@ -35,7 +35,7 @@ class SharedMLP(nn.Module):
     def pooled(self, rows: Tensor) -> Tensor:
         """Rows (B, N, C0) -> their maximum over N (B, CL)."""
         with torch.autocast(rows.device.type, enabled=False):
-            first = F.linear(rows.float() if rows.dtype == torch.bfloat16 else rows, self._first())
+            first = linear(rows.float() if rows.dtype == torch.bfloat16 else rows, self._first())
         return self._pool(first[:, None], None, None)[:, 0]
 
     def grouped(
@@ -48,7 +48,7 @@ class SharedMLP(nn.Module):
         weight = self._first()
         with torch.autocast(points.device.type, enabled=False):
             rows = points if features is None else torch.cat([points, features.to(points)], dim=-1)
-            first = F.linear(rows, weight)
+            first = linear(rows, weight)
             seen_from = F.linear(centres, weight[:, :3])
         return self._pool(first, seen_from, index)
 

@@ -27,10 +27,9 @@ def rows_by_weight(
     if low:
         product = torch.mm(rows.bfloat16(), weight.t().bfloat16()).to(rows.dtype)
         return product if constant is None else product.add_(constant)
-    if _wide(rows):
-        weight = (
-            weight if weight.t().is_contiguous() else weight.contiguous()
-        )  # else 100 times slower
+    if wide(rows):
+        if not weight.t().is_contiguous():  # nor may it be a part of another: 100 times slower
+            weight = weight.contiguous()
         whole: Tensor = torch.ops.mkldnn._linear_pointwise(rows, weight, constant, "none", [], "")
         return whole
     if constant is None:
@@ -42,10 +41,11 @@ def rows_crossed(a: Tensor, b: Tensor, low: bool = False) -> Tensor:
     """a.T @ b, summed over the rows: (R, C), (R, D) -> (C, D)."""
     if low:
         return torch.mm(a.t().bfloat16(), b.bfloat16())
-    return rows_by_weight(_transposed(a), b.t()) if _wide(a) else torch.mm(a.t(), b)
+    return rows_by_weight(_transposed(a), b.t()) if wide(a) else torch.mm(a.t(), b)
 
 
-def _wide(rows: Tensor) -> bool:
+def wide(rows: Tensor) -> bool:
+    """Whether oneDNN multiplies these."""
     return rows.dtype == torch.float32 and _prefers_onednn()
 
 
