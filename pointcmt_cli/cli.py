@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pointcmt_cli import __version__, allocator
+from pointcmt_cli import __version__, allocator, launched
 from pointcmt_cli.commands import (
     compare,
     data,
@@ -24,7 +24,7 @@ from pointcmt_cli.commands import (
     render,
     train_teacher,
 )
-from pointcmt_cli.errors import PointCMTError
+from pointcmt_cli.errors import PointCMTError, UsageError
 
 app = typer.Typer(
     name="pointcmt",
@@ -36,6 +36,8 @@ app = typer.Typer(
 )
 PIPELINE = "The five steps"
 BESIDE = "Beside them"
+SPREADS = "distill"
+"""The command that several processes can share."""
 app.command("render", rich_help_panel=PIPELINE)(render.render)
 app.command("train-teacher", rich_help_panel=PIPELINE)(train_teacher.train_teacher)
 app.command("distill", rich_help_panel=PIPELINE)(distill.distill)
@@ -59,22 +61,30 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def root(
+    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
     ] = False,
 ) -> None:
     """Point-cloud classifiers taught by images: they train with pictures and run on points alone."""
+    command = context.invoked_subcommand
+    if launched.world() > 1 and command != SPREADS:
+        raise UsageError(
+            f"{command} works in one process: start it without torchrun (only {SPREADS} shares its work)"
+        )
 
 
 def main() -> None:
     """Run the command line; exit status 0, 1 (a user's error), 2 (usage) or 130 (interrupted)."""
     allocator.tune()
-    try:
-        app()
-    except PointCMTError as error:
-        typer.echo(f"pointcmt: {error}", err=True)
-        sys.exit(error.exit_status)
-    except KeyboardInterrupt:
-        typer.echo("pointcmt: interrupted", err=True)
-        sys.exit(130)
+    with launched.one_voice() as voice:
+        try:
+            app()
+        except PointCMTError as error:
+            if error.tell or (error.tell is None and launched.rank() == 0):
+                typer.echo(f"pointcmt: {error}", file=voice)
+            sys.exit(error.exit_status)
+        except KeyboardInterrupt:
+            typer.echo("pointcmt: interrupted", err=True)
+            sys.exit(130)

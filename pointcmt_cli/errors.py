@@ -5,6 +5,8 @@ class PointCMTError(Exception):
     """A user's error; the command prints its one line and ends with `exit_status`."""
 
     exit_status = 1
+    tell: bool | None = None
+    """Of a job's several processes, whether this one prints the line; None: the first one does."""
 
 
 class UsageError(PointCMTError):
@@ -31,6 +33,10 @@ class StaleError(PointCMTError):
 
 class ParityError(PointCMTError):
     """An exported model does not give the eager model's probabilities."""
+
+
+class JobLostError(PointCMTError):
+    """Of several processes that train together, one has ended before its time."""
 
 
 class StageInterruptedError(PointCMTError):

@@ -16,10 +16,10 @@ LAYERS = [
     {"console"},
     {"engine", "testing", "__init__"},
     {"api", "models", "data", "ops", "discovery"},
-    {"config", "errors", "records", "allocator"},
+    {"config", "errors", "records", "allocator", "launched"},
 ]
 """Highest first; a module imports from its own layer or from below."""
-LIGHT = ["cli", "config", "discovery", "errors", "records", "allocator", "console"]
+LIGHT = ["cli", "launched", "config", "discovery", "errors", "records", "allocator", "console"]
 ALLOWED = set(sys.stdlib_module_names) | {"typer", "rich", "pointcmt_cli"}
 
 

@@ -9,6 +9,7 @@ The test split is scored once, at the end. Expected results, with hardware: docs
 import math
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -24,6 +25,7 @@ from pointcmt_cli.engine.fast_step import check_fast, stepper
 from pointcmt_cli.engine.freshness import changed_source
 from pointcmt_cli.engine.initial import fill
 from pointcmt_cli.engine.metrics import predict_logits, scores
+from pointcmt_cli.engine.ranks import Alone, launch
 from pointcmt_cli.engine.student_record import provenance, run_key, summary, why_anew
 from pointcmt_cli.engine.student_step import Meter, Resident, Step, Stepper
 from pointcmt_cli.engine.train_generator import train_generator
@@ -36,42 +38,49 @@ CHECKS = 20
 
 
 def distill(config: DistillConfig) -> Records:
-    """Train one student; yields notes, progress per epoch and the scores."""
+    """Train one student; yields notes, progress per epoch and the scores. Under torchrun, one process of several."""
+    with launch(config.device) as ranks:
+        yield from distill_among(ranks, config)
+
+
+def distill_among(ranks: Alone, config: DistillConfig) -> Records:
+    """The stage in one process, which may have peers: what it reads and writes, the first one reads and writes."""
     named = config.features
     config = resolve(config)
     out = config.out
     assert out is not None
     assert config.features is not None
-    if stale := changed_source(config.features):
+    if stale := ranks.from_first(changed_source, config.features):
         if named is None:
             raise StaleError(stale)
         yield Note(stale, warning=True)
-    features = read_features(config.features)
+    features = ranks.from_first_of_node(read_features, config.features)
+    ranks.agree("features", features.shapes.digest)
     stored = features.shapes.points.shape[1]
     if config.points > stored:
         yield Note(f"{config.features} stores {stored} points per shape: training on {stored}")
         config = replace(config, points=stored)
-    device = loop.choose_device(config.device)
-    check_fast(config, device)
-    key = run_key(config, features, device)
-    with exclusive(out):
-        kept = checkpoint.kept(out, "student", config.force)
+    check_fast(config, ranks.device)
+    key = ranks.from_first(run_key, config, features, ranks.device)
+    with exclusive(out) if ranks.first else nullcontext():
+        kept = ranks.from_first(checkpoint.kept, out, "student", config.force)
         if kept and kept["provenance"].get("run_key") == key:
-            loop.Resume(out, key).clear()
+            ranks.from_first(loop.Resume(out, key).clear)
             yield Note(f"{out} is up to date (--force trains it again)")
             yield Result(summary(kept, out))
             return
         if kept:
-            yield Note(f"{out} is trained anew; changed: {why_anew(kept, config, features)}")
-        yield from train_student(config, features, device, key)
+            yield Note(
+                f"{out} is trained anew; changed: {ranks.from_first(why_anew, kept, config, features)}"
+            )
+        yield from train_student(config, features, ranks, key)
 
 
-def train_student(
-    config: DistillConfig, features: Features, device: torch.device, key: str
-) -> Records:
+def train_student(config: DistillConfig, features: Features, ranks: Alone, key: str) -> Records:
     """The training itself: data, model, optimizer, loop, save."""
     assert config.out is not None
 
+    device = ranks.device
     shapes = features.shapes
     train = shapes.rows("train")
     if len(train) < 2:
@@ -79,20 +88,25 @@ def train_student(
     objective = discovery.build("objectives", config.objective, config.objective_options).to(device)
     generator = None
     if getattr(objective, "needs_generator", False):
-        generator = yield from train_generator(config, features, device)
+        if ranks.first:
+            generator = yield from train_generator(config, features, device)
+        generator = ranks.module_of_first(generator)
     data = Resident(features, device, train)
     with loop.seeded(config.seed, "weights"):
         student = build_student(config, features)
-        filled = fill(student.encoder, config.init, config.student) if config.init else ""
+        filled = ""
+        if config.init:
+            filled = ranks.from_first(fill, student.encoder, config.init, config.student)
         student.to(device)
-        step = Step(student, objective, data, generator, config.precision)
+        step = Step(student, objective, data, generator, config.precision, ranks.peers)
         step.settle(config)
     if filled:
         yield Note(filled)
     modules = nn.ModuleList([student, objective])
     optimizer = loop.adamw(modules, config.lr, config.weight_decay)
     resume = loop.Resume(config.out, key)
-    start, history = resume.load(modules, optimizer)
+    start, history = resume.load(modules, optimizer, ranks.from_first)
+    ranks.saved = start
     best = loop.Best.from_history(history)
     if resume.given_up:
         yield Note(
@@ -104,7 +118,7 @@ def train_student(
         f"{config.student} learns from {len(train)} shapes of {len(shapes.classes)} classes "
         f"(objective {config.objective}, {config.points} points, seed {config.seed}, {device.type})"
     )
-    take = yield from stepper(step, optimizer, data, config)
+    take = ranks.stepper(step, optimizer, (yield from stepper(step, optimizer, data, config)))
     every = math.ceil(config.epochs / CHECKS)
     for epoch in range(start, config.epochs):
         began = time.monotonic()
@@ -112,15 +126,29 @@ def train_student(
         row = {"epoch": epoch + 1, **train_epoch(take, optimizer, data, config, epoch)}
         row["seconds"] = time.monotonic() - began
         if (epoch + 1) % every == 0 or epoch + 1 == config.epochs:
-            row |= held_out(student, features, config, device)
+            row |= ranks.from_first(held_out, student, features, config, device)
             if config.select == "held-out" and best.better(row):
                 resume.save_best(student)
         history.append(row)
-        resume.save(modules, optimizer, epoch + 1, history)
+        ranks.saved = ranks.from_first(resume.save, modules, optimizer, epoch + 1, history)
         yield Progress(config.out.stem, epoch + 1, config.epochs, "epochs", shown(row))
     if config.select == "held-out" and best.epoch:
         resume.load_best(student)
+    done = (config, features, device, history, best, resume)
+    yield Result(ranks.from_first(finish, student, *done))
 
+
+def finish(
+    student: Classifier,
+    config: DistillConfig,
+    features: Features,
+    device: torch.device,
+    history: list[Any],
+    best: "loop.Best",
+    resume: loop.Resume,
+) -> dict[str, Any]:
+    """The scores and the files of a trained student; returns the stage's result."""
+    assert config.out is not None
     metrics = final_metrics(student, features, config, device, history, best)
     metrics["seconds"] = sum(row["seconds"] for row in history)
     values = checkpoint.describe(
@@ -128,17 +156,17 @@ def train_student(
         group="backbones",
         name=config.student,
         options=config.student_options,
-        classes=shapes.classes,
+        classes=features.shapes.classes,
         config=config,
         metrics=metrics,
-        provenance=provenance(config, features, key),
+        provenance=provenance(config, features, resume.key),
     )
     loop.write_run(config.out, asdict(config), history)
     if config.tensorboard:
         loop.log_tensorboard(config.out, history)
     checkpoint.save(config.out, values)
     resume.clear()
-    yield Result(summary(values, config.out))
+    return summary(values, config.out)
 
 
 def resolve(config: DistillConfig) -> DistillConfig:

@@ -6,7 +6,7 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +46,7 @@ def stream(*keys: int | str, device: torch.device | str = "cpu") -> torch.Genera
 @contextmanager
 def seeded(*keys: int | str) -> Iterator[None]:
     """torch's global generators (initialisation, dropout) set from the keys, put back afterwards."""
-    devices = list(range(torch.cuda.device_count()))
+    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
     with torch.random.fork_rng(devices):
         torch.manual_seed(stream(*keys).initial_seed())
         yield
@@ -126,17 +126,24 @@ class Resume:
         self.key = key
         self.interval = interval
         self.written = -math.inf
+        self.saved = 0
+        """Epochs of the state that is kept."""
         self.best: dict[str, Tensor] = {}
         self.given_up = False
         """After `load`: an interrupted run of other settings stood here; it is not gone on with."""
 
     def load(
-        self, modules: nn.Module, optimizer: torch.optim.Optimizer
+        self,
+        modules: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        fetch: Callable[[Callable[[], Any]], Any] = lambda read: read(),
     ) -> tuple[int, list[dict[str, Any]]]:
-        """Restore a matching state; returns the epochs done and their history ((0, []): nothing to go on from)."""
-        try:
-            state = checkpoint.load(self.path)
-        except DataError:
+        """Restore a matching state; returns the epochs done and their history ((0, []): nothing to go on from).
+
+        `fetch`: how the state gets here, where another process reads it.
+        """
+        state = fetch(self._read)
+        if state is None:
             return 0, []
         if state.get("key") != self.key:
             self.given_up = True
@@ -147,7 +154,14 @@ class Resume:
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
             group["lr"] = rate  # `set_rate` says how much before every step
         self.best = state["best"]
-        return int(state["epoch"]), list(state["history"])
+        self.saved = int(state["epoch"])
+        return self.saved, list(state["history"])
+
+    def _read(self) -> dict[str, Any] | None:
+        try:
+            return checkpoint.load(self.path)
+        except DataError:
+            return None
 
     def save(
         self,
@@ -155,10 +169,10 @@ class Resume:
         optimizer: torch.optim.Optimizer,
         epoch: int,
         history: Sequence[Mapping[str, Any]],
-    ) -> None:
-        """Keep the state after `epoch` finished epochs."""
+    ) -> int:
+        """Keep the state after `epoch` finished epochs; returns how many are safe by now."""
         if time.monotonic() - self.written < self.interval:
-            return
+            return self.saved
         values = {
             "format": checkpoint.FORMAT,
             "version": checkpoint.VERSION,
@@ -171,6 +185,8 @@ class Resume:
         }
         checkpoint.save(self.path, values)
         self.written = time.monotonic()
+        self.saved = epoch
+        return epoch
 
     def save_best(self, model: nn.Module) -> None:
         """Remember the weights of the epoch that is best so far."""

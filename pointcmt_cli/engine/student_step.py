@@ -15,6 +15,7 @@ from pointcmt_cli.data.features import Features
 from pointcmt_cli.engine import loop
 from pointcmt_cli.models.classifier import Classifier
 from pointcmt_cli.models.distillation import Distillation
+from pointcmt_cli.ops.peers import Peers
 
 Stepper = Callable[[Tensor, Tensor, Tensor], Mapping[str, Tensor]]
 """Row numbers (B,), points (B, N, 3) and progress () -> scalars by name; the weights are one step further."""
@@ -58,20 +59,26 @@ class Step(nn.Module):
         data: Resident,
         generator: nn.Module | None,
         precision: str,
+        peers: Peers | None = None,
     ) -> None:
+        """`peers`: the processes that share each batch; None: there are no others."""
         super().__init__()
         self.student = student
         self.objective = objective
         self.data = data
         self.precision = precision
         self.frozen = (generator,)
+        self.peers = peers or Peers()
 
     def forward(self, rows: Tensor, points: Tensor, progress: Tensor) -> dict[str, Tensor]:
-        """The objective's terms, their sum `loss`, and `train_accuracy`; features leave autocast in float32."""
-        data = self.data
-        with loop.autocast(points.device, self.precision):
-            features = self.student.features(points)
-        features = features.float()
+        """The objective's terms, their sum `loss`, and `train_accuracy`; features leave autocast in float32.
+
+        Of a shared batch, only one's own rows go through the student; all that follows is the whole batch's.
+        """
+        data, peers = self.data, self.peers
+        with loop.autocast(points.device, self.precision), peers.own_numbers():
+            features = self.student.features(peers.part(points))
+        features = peers.whole(features.float(), len(points))
         logits = self.student.head(features)
         labels = data.labels[rows]
         batch = Distillation(

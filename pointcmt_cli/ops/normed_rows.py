@@ -82,7 +82,7 @@ class _NormedRows(torch.autograd.Function):
         arrays: list[Any] = [each.numpy() for each in given]
         works: list[Any] = [[*arrays, *run, of] for run, of in zip(runs, sums, strict=True)]
         share(lambda part: _through(*works[part]), len(works))
-        of_norm = NormGradient.of(norm, sums.sum(axis=0), len(z))
+        of_norm = NormGradient.of(norm, sums.sum(axis=0))
         dz = torch.empty_like(z)
         affine = (dy, z, norm.scale, of_norm.slope, of_norm.offset, dz)
 

@@ -95,7 +95,7 @@ class _PooledLayer(torch.autograd.Function):
             gradient = gradient * (output > 0)
         normed = (pooled.best - norm.mean) * norm.rstd
         sums = [each.sum((0, 1), dtype=torch.float64) for each in (gradient, gradient * normed)]
-        of_norm = NormGradient.of(norm, torch.stack(sums), rows.total)
+        of_norm = NormGradient.of(norm, torch.stack(sums))
         through = (gradient * norm.scale).contiguous()
         of_centres = through + of_norm.slope * pooled.total + rows.neighbours * of_norm.offset
         affine = of_norm.offset - of_norm.slope * rows.centres  # what dz has of its centre

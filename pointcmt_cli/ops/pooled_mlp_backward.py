@@ -28,12 +28,13 @@ class NormGradient:
     offset: Tensor
 
     @staticmethod
-    def of(norm: Norm, sums: NDArray[np.float64] | Tensor, total: int) -> "NormGradient":
-        """From the sums (2, C) of dy and of dy * normed z over `total` rows."""
-        bias, weight = torch.as_tensor(sums, dtype=torch.float64)
+    def of(norm: Norm, sums: NDArray[np.float64] | Tensor) -> "NormGradient":
+        """From the sums (2, C) of dy and of dy * normed z over this process's rows; the affine part is of all rows."""
+        bias, weight = own = torch.as_tensor(sums, dtype=torch.float64)
+        of_bias, of_weight = own if norm.peers is None else norm.peers.sum(own)
         scale, rstd, mean = norm.scale.double(), norm.rstd.double(), norm.mean.double()
-        slope = -scale * rstd * weight / total
-        offset = -scale * bias / total - slope * mean
+        slope = -scale * rstd * of_weight / norm.total
+        offset = -scale * of_bias / norm.total - slope * mean
         dtype = norm.mean.dtype
         return NormGradient(weight.to(dtype), bias.to(dtype), slope.to(dtype), offset.to(dtype))
 
@@ -144,7 +145,7 @@ def _last(
     rows, norm, place = layers.rows, layers.norms[-1], len(layers.norms) - 2
     normed = (last.best - norm.mean) * norm.rstd
     sums = torch.stack([gradient.double().sum(0), (gradient * normed).double().sum(0)])
-    of_norm = NormGradient.of(norm, sums, rows.total)
+    of_norm = NormGradient.of(norm, sums)
     slope, offset, wide = of_norm.slope.double(), of_norm.offset.double(), weight.double()
     of_weight = torch.outer(offset, total) + slope[:, None] * (wide @ gram)
     affine = (wide.t() * slope) @ wide  # symmetric: dz @ W where dz = z * slope, z = a @ W.T
@@ -203,7 +204,7 @@ def _sink(layers: Layers, place: int) -> KeptGradient | GroupedGradient:
 
 def _norm_gradient(sink: KeptGradient | GroupedGradient, place: int) -> NormGradient:
     layers = sink.layers
-    return NormGradient.of(layers.norms[place], sink.sums.sum(axis=0), layers.rows.total)
+    return NormGradient.of(layers.norms[place], sink.sums.sum(axis=0))
 
 
 def _combine(dy: Tensor, z: Tensor, norm: Norm, of_norm: NormGradient, out: Tensor) -> None:

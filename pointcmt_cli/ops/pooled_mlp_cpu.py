@@ -5,7 +5,7 @@ R rows in all, in G groups of k.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pointcmt_cli.ops import pooled_mlp_numba as kernels
+from pointcmt_cli.ops.peers import Peers
 from pointcmt_cli.ops.products import rows_by_weight, rows_crossed
+from pointcmt_cli.ops.shared_norm import peers_of
 from pointcmt_cli.ops.threads import cuts, share
 
 BLOCK = 4096
@@ -31,6 +33,10 @@ class Norm:
     rstd: Tensor
     scale: Tensor
     shift: Tensor
+    total: float = 0
+    """Rows that the statistics are of."""
+    peers: Peers | None = None
+    """The processes whose rows these are, where they are not all this one's."""
 
     @staticmethod
     def of(mean: Tensor, variance: Tensor, norm: nn.BatchNorm1d, dtype: torch.dtype) -> "Norm":
@@ -270,18 +276,25 @@ def tracked(
     dtype: torch.dtype,
     bias: Tensor | None = None,
 ) -> Norm:
-    """The norm with these statistics of `total` rows, which also move the running ones, those with `bias` added."""
+    """The norm with these statistics of `total` rows, which also move the running ones, those with `bias` added.
+
+    Where several processes share the batch, the statistics become those of everybody's rows.
+    """
     assert norm.running_mean is not None
     assert norm.running_var is not None
     assert norm.num_batches_tracked is not None
     assert norm.momentum is not None
+    peers, rows = peers_of(norm), float(total)
+    if peers is not None:
+        mean, variance, everybody = peers.moments(mean, variance, total)
+        rows = float(everybody)
     with torch.no_grad():
         whole = mean if bias is None else mean + bias.double()
-        unbiased = variance * (total / max(total - 1, 1))
+        unbiased = variance * (rows / max(rows - 1, 1))
         norm.running_mean.lerp_(whole.to(norm.running_mean.dtype), norm.momentum)
         norm.running_var.lerp_(unbiased.to(norm.running_var.dtype), norm.momentum)
         norm.num_batches_tracked += 1
-    return Norm.of(mean, variance, norm, dtype)
+    return replace(Norm.of(mean, variance, norm, dtype), total=rows, peers=peers)
 
 
 def running(linear: nn.Linear, norm: nn.BatchNorm1d, dtype: torch.dtype) -> Norm:
