@@ -123,6 +123,13 @@ def check_objective(plugin: Plugin, **options: Any) -> None:
                 all(torch.equal(terms[name], again[name]) for name in terms),
                 "the same batch and seed gave other terms",
             )
+            if not getattr(objective, "uses_teacher", True):
+                with _seeded(1):
+                    again = _terms(objective(_other_teacher(batch)))
+                _require(
+                    all(torch.equal(terms[name], again[name]) for name in terms),
+                    "uses_teacher is False, but another teacher gave other terms",
+                )
             total = torch.stack(list(terms.values())).sum()
             _require(
                 total.requires_grad,
@@ -271,6 +278,12 @@ def _distillation(needs_generator: bool, progress: float) -> Distillation:
             oof_logits=torch.randn(BATCH, CLASSES),
         )
     return replace(batch, generator=generator) if needs_generator else batch
+
+
+def _other_teacher(batch: Distillation) -> Distillation:
+    """The same batch, about which the teacher says something else."""
+    names = ("bank_features", "teacher_features", "teacher_logits", "oof_logits")
+    return replace(batch, **{name: 1 - 2 * getattr(batch, name) for name in names})
 
 
 def _clouds(batch: int, number: int) -> Tensor:

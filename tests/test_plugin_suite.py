@@ -148,6 +148,19 @@ def test_a_bad_objective_is_told_what_is_wrong(terms: Callable[[Any], Any], text
         testing.check_objective(lambda: Objective(terms))
 
 
+def test_an_objective_without_a_teacher_looks_at_none() -> None:
+    def told(terms: Callable[[Any], Any]) -> nn.Module:
+        objective = Objective(terms)
+        objective.uses_teacher = False  # type: ignore[assignment]
+        return objective
+
+    testing.check_objective(lambda: told(lambda batch: {"a": batch.student_logits.std()}))
+    with pytest.raises(AssertionError, match="uses_teacher is False, but another teacher gave"):
+        testing.check_objective(
+            lambda: told(lambda batch: {"a": (batch.student_logits * batch.oof_logits).sum()})
+        )
+
+
 def draw(change: Callable[[Any], Any]) -> Callable[[], Any]:
     """A renderer of one dark pixel per view, and then `change`d."""
 
