@@ -129,9 +129,10 @@ def test_plotly_takes_every_figure_and_reads_no_markup_from_names(
         Figure(data=figure["data"], layout=figure["layout"])
     run = {"label": "<b>x</b>", "training": {"student": [{"epoch": 1, "loss": 1.0}]}}
     other = {"label": "y", "training": {"student": [{"epoch": 1, "loss": 2.0}]}}
-    drawn = report_figures.training([run, other])[0]
-    assert [each["name"] for each in drawn.data] == ["&lt;b&gt;x&lt;/b&gt;: loss", "y: loss"]
-    assert drawn.columns == ["epoch", "<b>x</b>: loss", "y: loss"]
+    (drawn,) = report_figures.training([run, other])
+    assert drawn.title == "Student: loss"
+    assert [each["name"] for each in drawn.data] == ["&lt;b&gt;x&lt;/b&gt;", "y"]
+    assert drawn.columns == ["epoch", "<b>x</b>", "y"]
 
 
 def test_every_loss_term_has_a_curve_and_its_numbers(

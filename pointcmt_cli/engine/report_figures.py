@@ -5,7 +5,7 @@ In: runs of the evaluation document (docs/json-schema.md), each with its `label`
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import cycle
-from typing import Any
+from typing import Any, NamedTuple
 
 from pointcmt_cli.engine.report_plot import (
     COLORS,
@@ -22,7 +22,7 @@ Run = Mapping[str, Any]
 
 STAGES = {"teacher": "Teacher", "generator": "Generator", "student": "Student"}
 SHARES = {
-    "train_accuracy": "train, as it was seen in training",
+    "train_accuracy": "train OA, as seen in training",
     "held_out_oa": "held-out OA",
     "held_out_macc": "held-out mAcc",
 }
@@ -31,26 +31,35 @@ APART = ("epoch", "seconds", "lr")
 """Columns that are neither a share nor a term of the loss."""
 
 
+class History(NamedTuple):
+    """One stage of one run."""
+
+    label: str
+    rows: list[dict[str, Any]]
+    kept: int | None
+    """The epoch whose weights were kept; None: of a teacher or generator, which have their own."""
+    color: str
+
+
 def training(runs: Sequence[Run]) -> list[Figure]:
-    """Every loss term and every accuracy of each stage over its epochs; the runs' curves in one figure."""
+    """Every loss term and every accuracy of each stage over its epochs.
+
+    Of one run, all terms in one figure and all accuracies in another; of several, a figure for each, with every run.
+    """
     figures = []
     for stage, title in STAGES.items():
         histories = _histories(runs, stage)
-        if not histories:
-            continue
         keys = dict.fromkeys(
-            key for _, rows, _ in histories for row in rows for key in row if key not in APART
+            key for each in histories for row in each.rows for key in row if key not in APART
         )
         terms = [key for key in keys if key not in SHARES]
         shares = [key for key in keys if key in SHARES]
-        if terms:
-            caption = "Every term of the loss, mean over each epoch."
-            made = _curves(f"{stage}-loss", f"{title}: loss", caption, histories, terms, 1)
-            figures.append(_logarithmic(made))
-        if shares:
-            caption = "Accuracy over the epochs; the test split is never looked at here."
-            key = f"{stage}-accuracy"
-            figures.append(_curves(key, f"{title}: accuracy in %", caption, histories, shares, 100))
+        parts = {"loss": terms, "accuracy": shares}
+        if len(histories) > 1:
+            parts = {_text(key): [key] for key in terms + shares}
+        figures += [
+            _curves(f"{title}: {text}", histories, part) for text, part in parts.items() if part
+        ]
     return figures
 
 
@@ -75,9 +84,7 @@ def reliability(runs: Sequence[Run], split: str) -> list[Figure]:
     axes = {"xaxis": axis("confidence in %", [0, 102]), "yaxis": axis("right in %", [0, 102])}
     ideal = line([0, 100], [0, 100], "perfectly calibrated", COLORS[-1], "dot", mode="lines")
     return [
-        figure(
-            title.lower().replace(" ", "-"), title, words, [ideal, *traces], axes, "confidence in %"
-        )
+        figure(title, words, [ideal, *traces], axes, "confidence in %")
         for title, (found, words) in drawn.items()
         if (traces := [each for each in found if each])
     ]
@@ -119,7 +126,7 @@ def robustness(runs: Sequence[Run]) -> list[Figure]:
     if points:
         axes = {"xaxis": {**axis("points"), "type": "category"}, "yaxis": axis("OA in %")}
         caption = "Overall accuracy when the model is given fewer points of each shape."
-        figures.append(figure("points", "Fewer points", caption, points, axes, "points"))
+        figures.append(figure("Fewer points", caption, points, axes, "points"))
     turns = {"none": "as stored", "z": "turned about z", "so3": "turned anyhow (SO(3))"}
     bars = [
         {
@@ -133,7 +140,7 @@ def robustness(runs: Sequence[Run]) -> list[Figure]:
         sides: dict[str, Any] = {"xaxis": axis(""), "yaxis": axis("OA in %", [0, 100])}
         sides["barmode"] = "group"
         caption = "Overall accuracy on shapes turned at random."
-        figures.append(figure("rotations", "Rotations", caption, bars, sides, "rotation"))
+        figures.append(figure("Rotations", caption, bars, sides, "rotation"))
     return figures
 
 
@@ -167,59 +174,52 @@ def _corruptions(runs: Sequence[Run], found: Mapping[str, Mapping[str, Any]]) ->
     caption = "Overall accuracy under the corruptions of ModelNet-C, at its five severities" + (
         "." if len(tables) == 1 else "; the mean over all corruptions."
     )
-    return [figure("corruptions", "Corruptions", caption, traces, axes, "severity")]
+    return [figure("Corruptions", caption, traces, axes, "severity")]
 
 
-def _histories(
-    runs: Sequence[Run], stage: str
-) -> list[tuple[str, list[dict[str, Any]], int | None]]:
-    """Name, rows and kept epoch of each run that has this stage; what several runs share stands once."""
-    found: list[tuple[str, list[dict[str, Any]], int | None]] = []
-    for run in runs:
+def _histories(runs: Sequence[Run], stage: str) -> list[History]:
+    """The runs that have this stage; what several share stands once."""
+    found: list[History] = []
+    for run, color in _colored(runs):
         rows = (run.get("training") or {}).get(stage)
-        if rows and all(rows != other for _, other, _ in found):
+        if rows and all(rows != other.rows for other in found):
             kept = run.get("selected_epoch") if stage == "student" else None
-            found.append((run["label"], rows, kept))
+            found.append(History(run["label"], rows, kept, color))
     return found
 
 
-def _curves(
-    key: str,
-    title: str,
-    caption: str,
-    histories: Sequence[tuple[str, list[dict[str, Any]], int | None]],
-    names: Sequence[str],
-    scale: float,
-) -> Figure:
-    """One curve for each run and column: with several runs the colour is the run's and the dash the column's."""
-    alone = len(histories) == 1
+def _curves(title: str, histories: Sequence[History], names: Sequence[str]) -> Figure:
+    """One curve for each column of a single run, or for each run that has a single column."""
+    alone, shares = len(histories) == 1, names[0] in SHARES
     traces = []
-    for (run, rows, _), color in zip(histories, cycle(COLORS), strict=False):
-        for name, own, dash in zip(names, cycle(COLORS), cycle(DASHES), strict=False):
-            pairs = [(row["epoch"], scale * row[name]) for row in rows if row.get(name) is not None]
-            if pairs:
-                x, y = (list(each) for each in zip(*pairs, strict=True))
-                text = SHARES.get(name, name.replace("_", " "))
-                shown = (
-                    (text, own, "solid" if alone else dash)
-                    if alone
-                    else (f"{run}: {text}", color, dash)
-                )
-                traces.append(line(x, y, *shown, mode="lines" if len(x) > 1 else "markers"))
-    unit = "%" if scale == 100 else "loss"
-    layout: dict[str, Any] = {"xaxis": axis("epoch"), "yaxis": axis(unit)}
-    kept = histories[0][2]
+    for history in histories:
+        for name, own in zip(names, cycle(COLORS), strict=False):
+            text, color = (_text(name), own) if alone else (history.label, history.color)
+            rows = [row for row in history.rows if row.get(name) is not None]
+            if rows:
+                x = [row["epoch"] for row in rows]
+                y = [(100 if shares else 1) * row[name] for row in rows]
+                traces.append(line(x, y, text, color, mode="lines" if len(x) > 1 else "markers"))
+    layout: dict[str, Any] = {"xaxis": axis("epoch"), "yaxis": axis("%" if shares else "loss")}
+    caption = "The test split is not looked at here." if shares else "Mean over each epoch."
+    kept = histories[0].kept
     if alone and kept:
         caption += f" Epoch {kept}, the dotted line, is the one that was kept."
         stroke = {"color": COLORS[-1], "width": 1, "dash": "dot"}
         span = {"type": "line", "x0": kept, "x1": kept, "y0": 0, "y1": 1, "yref": "paper"}
         layout["shapes"] = [{**span, "line": stroke}]
-    return figure(key, title, caption, traces, layout, "epoch")
+    made = figure(title, caption, traces, layout, "epoch")
+    return made if shares else _logarithmic(made)
 
 
-def _logarithmic(figure: Figure) -> Figure:
+def _text(name: str) -> str:
+    """A column of metrics.csv in words."""
+    return SHARES.get(name, name.replace("_", " "))
+
+
+def _logarithmic(made: Figure) -> Figure:
     """Terms of very different sizes need a logarithmic axis, where none is zero or below."""
-    values = [value for trace in figure.data for value in trace["y"]]
+    values = [value for trace in made.data for value in trace["y"]]
     if min(values) > 0 and max(values) / min(values) > 100:
-        figure.layout["yaxis"] |= {"type": "log", "title": {"text": "loss, logarithmic"}}
-    return figure
+        made.layout["yaxis"] |= {"type": "log", "title": {"text": "loss, logarithmic"}}
+    return made

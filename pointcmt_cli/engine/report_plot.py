@@ -18,7 +18,6 @@ DASHES = ("solid", "dot", "dash", "dashdot", "longdash", "longdashdot")
 class Figure:
     """One chart: what it is for, Plotly's data and layout, and the same numbers as a table."""
 
-    key: str
     title: str
     caption: str
     data: list[dict[str, Any]]
@@ -28,7 +27,6 @@ class Figure:
 
 
 def figure(
-    key: str,
     title: str,
     caption: str,
     traces: list[dict[str, Any]],
@@ -52,7 +50,7 @@ def figure(
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
     }
-    return Figure(key, title, caption, drawn, {**own, **layout}, [first, *columns], rows)
+    return Figure(title, caption, drawn, {**own, **layout}, [first, *columns], rows)
 
 
 def line(

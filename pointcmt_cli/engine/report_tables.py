@@ -47,9 +47,7 @@ def words(document: Document) -> dict[str, Any]:
         "many": many,
         "split": split,
         "split_name": SPLITS[split],
-        "title": " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
-        if many
-        else f"{names[0]}: {sort_of(runs[0])}",
+        "title": title(names) if many else f"{names[0]}: {sort_of(runs[0])}",
         "lead": f"{'Side by side' if many else 'Scored'} on {scored}, the {SPLITS[split]} of {data['path']}.",
         "warnings": warnings(runs, data["path"]),
         "tiles": [] if many else tiles(runs[0], split),
@@ -69,6 +67,13 @@ def words(document: Document) -> dict[str, Any]:
         "orders": ORDERS,
         "corruption": _of_runs(runs, lambda run: (run.get("robustness") or {}).get("modelnet-c")),
     }
+
+
+def title(names: Sequence[str]) -> str:
+    """What a page of several runs is called."""
+    if len(names) > 3:
+        return f"{len(names)} checkpoints side by side"
+    return f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def tiles(run: Run, split: str) -> list[dict[str, str]]:

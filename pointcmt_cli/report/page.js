@@ -65,6 +65,7 @@ function drawMatrix() {
     }
   }
   body.rows[0].cells[1].tabIndex = 0;
+  table.classList.toggle("dense", order.length > 20);
   matrix.replaceChildren(table);
 }
 function light(cell) {
