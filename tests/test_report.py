@@ -257,7 +257,7 @@ def test_several_checkpoints_stand_side_by_side(tmp_path: Path) -> None:
     said = np.array([each["kinds"] for each in page.data()["errors"]])
     assert len(said)
     assert page.data()["voices"] == ["teacher", *labels]
-    assert "They give not the same answer for" in page.text
+    assert "They disagree about" in page.text
     written = {path.name for path in (tmp_path / "out").iterdir()}
     assert {"MODEL_CARD-third.md", "report.html", "evaluation.json"} < written
     assert len(written) == 5

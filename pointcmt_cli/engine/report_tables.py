@@ -209,19 +209,11 @@ def alike(counts: NDArray[np.int64]) -> list[int]:
 def gallery_words(gallery: Mapping[str, Any], words: Mapping[str, Any]) -> dict[str, Any]:
     """The gallery with a sentence about what is in it."""
     shown, total, many = len(gallery["items"]), gallery["total"], words["many"]
-    among = f"the {gallery['shapes']} shapes of the {words['split_name']}"
-    what = (
-        f"not the same answer for {total} of {among}" if many else f"{total} of {among} are wrong"
-    )
-    some = (
-        ""
-        if shown == total
-        else (
-            f" Shown are {shown}: every class in turn, of each the one that a wrong answer is surest of."
-        )
-    )
+    among = f"{total} of the {gallery['shapes']} shapes of the {words['split_name']}"
+    about = f"They disagree about {among}." if many else f"{among} are wrong."
+    if shown < total:
+        about += f" Shown are {shown}: every class in turn, of each the one that a wrong answer is surest of."
     voices = [each["who"] for each in gallery["items"][0]["says"]] if shown else []
-    about = f"{'They give ' if many else ''}{what}.{some}"
     return {**gallery, "about": about, "voices": voices}
 
 

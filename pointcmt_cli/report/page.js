@@ -74,24 +74,22 @@ function light(cell) {
   cell.parentElement.cells[0].classList.add("lit");
   matrix.querySelector("thead tr").cells[cell.cellIndex].classList.add("lit");
 }
-if (matrix) {
-  for (const id of ["matrix-run", "matrix-order", "matrix-unit"])
-    document.getElementById(id).addEventListener("change", drawMatrix);
-  for (const kind of ["pointerover", "focusin"])
-    matrix.addEventListener(kind, (event) => event.target.dataset.text && light(event.target));
-  matrix.addEventListener("keydown", (event) => {
-    const step = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
-    const row = event.target.parentElement;
-    if (!step || !event.target.dataset.text) return;
-    event.preventDefault();
-    const next = matrix.querySelector("tbody").rows[row.sectionRowIndex + step[0]]?.cells[event.target.cellIndex + step[1]];
-    if (!next?.dataset.text) return;
-    event.target.tabIndex = -1;
-    next.tabIndex = 0;
-    next.focus();
-  });
-  drawMatrix();
-}
+for (const id of ["matrix-run", "matrix-order", "matrix-unit"])
+  document.getElementById(id).addEventListener("change", drawMatrix);
+for (const kind of ["pointerover", "focusin"])
+  matrix.addEventListener(kind, (event) => event.target.dataset.text && light(event.target));
+matrix.addEventListener("keydown", (event) => {
+  const step = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
+  const row = event.target.parentElement;
+  if (!step || !event.target.dataset.text) return;
+  event.preventDefault();
+  const next = matrix.querySelector("tbody").rows[row.sectionRowIndex + step[0]]?.cells[event.target.cellIndex + step[1]];
+  if (!next?.dataset.text) return;
+  event.target.tabIndex = -1;
+  next.tabIndex = 0;
+  next.focus();
+});
+drawMatrix();
 
 // The gallery's filter.
 const filter = document.getElementById("error-filter");
