@@ -207,6 +207,24 @@ def test_one_pair_or_equal_differences_have_no_p_value_and_repeats_count_once() 
     assert list(repeated([*runs, again])) == [("copy.pt", "taught-0-{}.pt")]
 
 
+def test_an_objective_that_is_not_installed_is_not_taken_for_plain(tmp_path: Path) -> None:
+    write_data(tmp_path)
+    for name in ("none", "contrast", "gone"):
+        save(tmp_path / f"{name}.pt", config={"objective": name}, objective=name)
+    runs = document(tmp_path, "none.pt", "contrast.pt", "gone.pt")["runs"]
+    assert [run["plain"] for run in runs] == [True, False, None]
+
+
+def test_the_page_on_robustness_has_the_published_accuracies() -> None:
+    page = (Path(__file__).resolve().parent.parent / "docs" / "robustness.md").read_text()
+    heads, figures = (
+        [cell.strip() for cell in line.split("|")[1:-1]]
+        for line in page.splitlines()
+        if line.startswith(("| clean", "| 0.926"))
+    )
+    assert dict(zip(heads, map(float, figures), strict=True)) == {"clean": DGCNN_CLEAN, **DGCNN}
+
+
 def keys_of(value: Any, stop: frozenset[str]) -> set[str]:
     """Names of all fields, but of those below `stop`, which are not ours to name."""
     if isinstance(value, dict):

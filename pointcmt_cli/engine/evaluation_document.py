@@ -83,7 +83,7 @@ def describe_run(trained: Trained, shapes: ShapeSet, path: Path, device: str) ->
         "is_teacher": trained.is_teacher,
         "objective": made.get("objective"),
         "objective_options": dict(made.get("objective_options", {})),
-        "plain": objective is not None and not getattr(objective, "uses_teacher", True),
+        "plain": learns_alone(trained, objective),
         "uses_generator": uses_generator,
         "seed": values["config"]["seed"],
         "selected_by": metrics.get("selected_by"),
@@ -109,6 +109,13 @@ def objective_of(trained: Trained) -> Any:
         return discovery.build("objectives", name, options)
     except PluginError:
         return None
+
+
+def learns_alone(trained: Trained, objective: Any) -> bool | None:
+    """Whether a student's objective has no teacher; None where the objective cannot be asked."""
+    if trained.is_teacher:
+        return False
+    return None if objective is None else not getattr(objective, "uses_teacher", True)
 
 
 def training(trained: Trained, path: Path, with_generator: bool) -> dict[str, list[dict[str, Any]]]:
@@ -156,7 +163,8 @@ def sentences(config: EvaluateConfig, runs: Sequence[Mapping[str, Any]]) -> list
     for key, words in chosen.items():
         of = [run["checkpoint"] for run in runs if run["selected_by"] == key]
         if of:
-            said.append(f"The epoch kept of {', '.join(of)} {words}.")
+            whose = "every checkpoint" if len(of) == len(runs) else ", ".join(of)
+            said.append(f"The epoch kept of {whose} {words}.")
     said += [
         "The test split chose nothing: neither an epoch, nor a temperature, nor a number of votes.",
         "The temperature is fitted on the held-out split and applied to test.",
