@@ -1,7 +1,7 @@
 """A training step on a CPU, forward and backward: ours, the straightforward form, and other people's code, in turn.
 
 usage: python benchmarks/step.py [--yanx27 FOLDER] [--installed FOLDER] [--rounds 3] [--threads 2]
-       [--only NETWORK] [--batch 8]
+       [--only NETWORK] [--batch 8] [--note LINE]
 
 The first folder is a checkout of yanx27/Pointnet_Pointnet2_pytorch, the second what
 `pip install --no-deps --target FOLDER openpoints torch-pointcloud` (and what they import) has made; what is not there,
@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from record import commit, spread, write_record
+from record import ROOT, spread, write_record
 
 HERE = Path(__file__).resolve().parent
 OURS = "ours"
@@ -89,12 +89,16 @@ def main() -> None:
     parser.add_argument("--only", help="one network")
     parser.add_argument("--batch", type=int, help="one size of batches")
     parser.add_argument("--out", type=Path, default=HERE / "results" / "step.json")
+    parser.add_argument("--note", help="a line for the record")
     parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
         work(options)
         return
-    setting = {name: getattr(options, name) for name in ("points", "rounds", "threads")}
+    setting: dict[str, Any] = {
+        name: getattr(options, name) for name in ("points", "rounds", "threads")
+    }
+    setting["code"] = code()
     sections = kept(options.out, setting)
     machine = measured_limits(options.threads)
     for network, batch, names in SECTIONS:
@@ -104,19 +108,34 @@ def main() -> None:
         print(f"\n{network}, batch {batch}", flush=True)
         sections.append(measure(network, batch, names, options, sections))
         sections[-1]["limits"] = against_limits(machine, sections[-1], options.points)
-        values = {"setting": setting, "machine": machine, "sections": sections}
+        values = {
+            "note": options.note,
+            "setting": setting,
+            "machine": machine,
+            "sections": sections,
+        }
         write_record(options.out, values, ["openpoints", "torch-pointcloud"])
         show(sections[-1])
 
 
 def kept(path: Path, setting: dict[str, Any]) -> list[dict[str, Any]]:
-    """Sections that an interrupted run of this very commit and setting has left; a whole record is made anew."""
+    """Sections that an interrupted run of the same code and setting has left; a whole record is made anew."""
     if not path.is_file():
         return []
     found = json.loads(path.read_text())
-    same = (found.get("commit"), found.get("setting")) == (commit(), setting)
+    same = found.get("setting") == setting
     sections: list[dict[str, Any]] = found["sections"] if same else []
     return sections if len(sections) < len(SECTIONS) else []
+
+
+def code() -> list[str]:
+    """git's names of the code that is measured, as committed."""
+    words = ["git", "rev-parse", "HEAD:pointcmt_cli/ops", "HEAD:plugins/pointcmt_backbones"]
+    try:
+        done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return []
+    return done.stdout.split()
 
 
 def measured_limits(threads: int) -> dict[str, Any]:
