@@ -166,7 +166,7 @@ def sentences(config: EvaluateConfig, runs: Sequence[Mapping[str, Any]]) -> list
             whose = "every checkpoint" if len(of) == len(runs) else ", ".join(of)
             said.append(f"The epoch kept of {whose} {words}.")
     said += [
-        "The test split chose nothing: neither an epoch, nor a temperature, nor a number of votes.",
+        "pointcmt chooses nothing on the test split: neither an epoch, nor a temperature, nor a number of votes.",
         "The temperature is fitted on the held-out split and applied to test.",
         f"Intervals are {LEVEL:.0%} percentile intervals of {RESAMPLES} bootstrap resamples of the shapes (seed "
         f"{config.seed}), of mAcc within each class; they do not cover the spread over training seeds.",
