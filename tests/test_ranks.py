@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from test_distill import write_toy_features
 from torch import Tensor, nn
 
@@ -17,6 +18,8 @@ from pointcmt_cli.commands.options import parse_options
 from pointcmt_cli.config import DistillConfig
 from pointcmt_cli.engine import checkpoint
 from pointcmt_cli.engine.distill import distill
+from pointcmt_cli.engine.ranks import own_device
+from pointcmt_cli.errors import UsageError
 from pointcmt_cli.models.distillation import Distillation
 from pointcmt_cli.records import Result
 
@@ -82,7 +85,7 @@ def spoken(done: subprocess.CompletedProcess[str]) -> list[str]:
 def curves(path: Path) -> dict[str, list[float]]:
     with path.open() as file:
         rows = list(csv.DictReader(file))
-    return {key: [float(row[key]) for row in rows] for key in rows[0] if key != "seconds"}
+    return {key: [float(row[key] or -1) for row in rows] for key in rows[0] if key != "seconds"}
 
 
 def check_same_curve(found: Path, wanted: Path) -> None:
@@ -173,15 +176,16 @@ class Job:
     def __init__(self, work: Path, *words: str) -> None:
         self.work = work
         self.said = work / "said"
+        self.begun = time.time()
         with self.said.open("w") as said:
             self.agent = subprocess.Popen(
                 command(2, *words), env=environment(), stdout=said, stderr=said
             )
 
     def started(self) -> dict[int, int]:
-        """Process numbers by rank, when an epoch is safe."""
+        """Process numbers by rank, when this job has made an epoch safe."""
         end = time.monotonic() + 100
-        while not list(self.work.glob(".*.resume")):
+        while not any(path.stat().st_mtime > self.begun for path in self.work.glob(".*.resume")):
             assert self.agent.poll() is None, self.said.read_text()
             assert time.monotonic() < end
             time.sleep(0.05)
@@ -214,7 +218,7 @@ def test_a_killed_process_ends_the_job_with_one_line_and_the_command_resumes(
     tmp_path: Path,
 ) -> None:
     one, two = works(tmp_path, "one", "two")
-    more = ["--objective", "none", "--epochs", "400", "--batch-size", "12"]
+    more = ["--objective", "none", "--epochs", "120", "--batch-size", "12"]
     long = settings(two, *more, student="test_distill:tiny")
     job = Job(two, *long)
     os.kill(job.started()[1], signal.SIGKILL)
@@ -234,10 +238,12 @@ def test_a_killed_process_ends_the_job_with_one_line_and_the_command_resumes(
     assert re.fullmatch(LOST, job.lines()[0])
     done = run(2, *long)
     assert done.returncode == 0, done.stderr
-    assert re.search(r"going on after epoch \d+ of 400", done.stderr)
-    alone = run(1, *settings(one, *more, student="test_distill:tiny"))
-    assert alone.returncode == 0, alone.stderr
-    check_same_curve(two / "tiny-none.metrics.csv", one / "tiny-none.metrics.csv")
+    assert re.search(r"going on after epoch \d+ of 120", done.stderr)
+    whole = run(2, *settings(one, *more, student="test_distill:tiny"))
+    assert whole.returncode == 0, whole.stderr
+    assert curves(two / "tiny-none.metrics.csv") == curves(one / "tiny-none.metrics.csv")
+    states = [checkpoint.load(each / "tiny-none.pt")["state_dict"] for each in (one, two)]
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
 
 
 @pytest.mark.slow
@@ -251,3 +257,16 @@ def test_what_all_find_wrong_is_said_once(tmp_path: Path) -> None:
         assert f"exitcode  : {status} " in done.stderr
         assert len(spoken(done)) == 1, done.stderr
         assert spoken(done)[0].startswith(line)
+
+
+def test_more_processes_than_devices_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {"WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "4", "LOCAL_RANK": "1", "RANK": "1"}
+    for name, value in {**told, "TORCHELASTIC_RUN_ID": "toy"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(UsageError, match="4 processes on a node of 2 CUDA devices: torchrun --np"):
+        next(iter(distill(DistillConfig(device="cuda"))))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    assert own_device("cuda") == torch.device("cuda", 1)
+    assert own_device("cpu") == torch.device("cpu")

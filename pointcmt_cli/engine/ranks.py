@@ -19,10 +19,10 @@ from torch import Tensor, nn
 
 from pointcmt_cli import launched
 from pointcmt_cli.engine import loop
-from pointcmt_cli.engine.ranks_end import told_once
+from pointcmt_cli.engine.ranks_end import of_a_lost_peer, told_once
 from pointcmt_cli.engine.ranks_transfer import send
 from pointcmt_cli.engine.student_step import Step, Stepper
-from pointcmt_cli.errors import DataError, PointCMTError, UsageError
+from pointcmt_cli.errors import DataError, JobLostError, PointCMTError, UsageError
 from pointcmt_cli.ops.peers import Peers
 from pointcmt_cli.ops.shared_norm import share_norms
 
@@ -71,7 +71,7 @@ class Spread(Alone):
     """Several processes; each must call the same methods in the same order."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(_own_device(name))
+        super().__init__(own_device(name))
         self.first = launched.rank() == 0
         self.peers = Peers(launched.rank(), launched.world())
         self.fabric = _fabric(self.device)
@@ -160,12 +160,21 @@ def launch(device: str) -> Iterator[Alone]:
     if launched.world() == 1:
         yield Alone(loop.choose_device(device))
         return
-    ranks = Spread(device)
+    try:
+        ranks = Spread(device)
+    except RuntimeError as error:
+        if not of_a_lost_peer(error):
+            raise
+        raise JobLostError(
+            f"the {launched.world()} processes of this job cannot reach each other: start torchrun anew; with several "
+            "machines, see that --master-addr and --master-port can be reached from all"
+        ) from error
     with told_once(ranks):
         yield ranks
 
 
-def _own_device(name: str) -> torch.device:
+def own_device(name: str) -> torch.device:
+    """Of several CUDA devices, the one that is this process's own."""
     device = loop.choose_device(name)
     if device.type != "cuda":
         return device

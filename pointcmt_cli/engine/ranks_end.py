@@ -60,12 +60,12 @@ def _translated(error: BaseException, saved: int) -> PointCMTError | None:
         return JobLostError(f"the job was stopped, or one of its processes has died; {again}")
     if isinstance(error, KeyboardInterrupt):
         return StageInterruptedError("interrupted; the same command goes on where it stopped")
-    if _of_a_lost_peer(error):
+    if of_a_lost_peer(error):
         return JobLostError(f"another process of this job has died (killed? no memory?); {again}")
     return None
 
 
-def _of_a_lost_peer(error: BaseException) -> bool:
+def of_a_lost_peer(error: BaseException) -> bool:
     """Gloo's and NCCL's errors come as plain RuntimeErrors, some of them."""
     names = ("gloo", "NCCL", "ProcessGroup")
     plain = isinstance(error, RuntimeError) and any(name in str(error) for name in names)
