@@ -101,6 +101,11 @@ def load(group: str, name: str, distribution: str | None = None) -> Callable[...
         ) from error
     if not callable(factory):
         raise PluginError(f"{group[:-1]} '{name}' is broken: {plugin.origin}: it cannot be called")
+    if ":" in name and not _is_factory(factory):
+        raise PluginError(
+            f"{group[:-1]} '{name}' is no factory with keyword-only options, and is not called: "
+            "a plain function or class is needed, with a `*` before its options"
+        )
     return typing.cast("Callable[..., Any]", factory)
 
 
@@ -126,6 +131,19 @@ def options_of(factory: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     kinds = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     parameters = inspect.signature(factory).parameters
     return {name: each for name, each in parameters.items() if each.kind in kinds}
+
+
+def _is_factory(target: Any) -> bool:
+    """A Python function or class whose options are all keyword-only, which is what a plug-in's factory looks like.
+
+    A checkpoint of unknown origin may name any attribute of any module: `os:system` must not be called.
+    """
+    allowed = {inspect.Parameter.KEYWORD_ONLY}
+    if isinstance(target, type):  # nn.Module's own __init__ has these two
+        allowed |= {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
+    elif not inspect.isfunction(target):
+        return False
+    return all(each.kind in allowed for each in inspect.signature(target).parameters.values())
 
 
 def _from_path(group: str, path: str) -> Plugin:

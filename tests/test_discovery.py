@@ -143,3 +143,14 @@ def test_listing_imports_nothing(site: Path) -> None:
     names = [plugin.name for plugin in discovery.available("backbones")]
     assert "quiet" in names
     assert "quiet_net" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    "name", ["os:system", "subprocess:Popen", "shutil:rmtree", "builtins:exec"]
+)
+def test_a_path_that_is_no_factory_is_not_called(name: str, tmp_path: Path) -> None:
+    """A stranger's checkpoint names a module:attribute and its options."""
+    mark = tmp_path / "mark"
+    with pytest.raises(PluginError, match=f"'{name}' is no factory with keyword-only options"):
+        discovery.build("backbones", name, {"command": f"touch {mark}", "args": f"touch {mark}"})
+    assert not mark.exists()

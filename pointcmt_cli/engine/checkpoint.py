@@ -1,6 +1,7 @@
 """Checkpoints: one flat dict of plain values and tensors that rebuilds its model; written atomically, read safely.
 
-Loads with `torch.load(..., weights_only=True)`: opening a stranger's file runs none of its code.
+Loads with `torch.load(..., weights_only=True)`: a stranger's file brings no code of its own. It names the network to
+call, and what it names must be installed: a plug-in, or a `module:attribute` that is a plug-in's factory by its form.
 """
 
 import hashlib
