@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pointcmt_cli import api
+from pointcmt_cli.engine.export_formats import tidy
 from pointcmt_cli.engine.exported_torch import quiet
 from pointcmt_cli.ops.points_plain import to_onnx
 
@@ -24,11 +25,10 @@ class Operations(nn.Module):
         """Points (B, N, 3) -> indices."""
         number = points.shape[1]
         some = api.farthest_points(points, min(CENTRES, number))
-        half = api.farthest_points(points, max(1, number // 2))
-        centres = api.gather(points, api.farthest_points(points, CENTRES))
+        centres = api.gather(points, api.farthest_points(points, max(1, number // 2)))
         balls = api.ball_query(points, centres, RADII, COUNTS)
         nearest = api.k_nearest(points, centres, min(NEIGHBOURS, number))
-        return some, half, *balls, nearest
+        return some, *balls, nearest
 
 
 def lattice(batch: int, number: int) -> Tensor:
@@ -44,7 +44,7 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     if request.param == "pt2":
         program = torch.export.export(Operations(), (lattice(4, 100),), dynamic_shapes=free)
         assert "pointcmt" not in str(program.graph)
-        assert [str(node.target) for node in program.graph.nodes].count("while_loop") == 3
+        assert [str(node.target) for node in program.graph.nodes].count("while_loop") == 2
         return program.module()
     runtime = pytest.importorskip("onnxruntime")
     path = tmp_path_factory.mktemp("onnx") / "operations.onnx"
@@ -56,11 +56,12 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 def save(path: Path, free: Any) -> None:
     with quiet(), to_onnx(), warnings.catch_warnings():
         program = torch.export.export(Operations(), (lattice(4, 100),), dynamic_shapes=free)
-        made = torch.onnx.export(program, input_names=["points"])
-    assert made is not None
+        made = torch.onnx.export(program, input_names=["points"], optimize=False)
+        assert made is not None
+        tidy(made.model)
     kinds = [node.op_type for node in made.model_proto.graph.node]
-    assert kinds.count("Loop") == 3
-    assert len(kinds) < 200
+    assert kinds.count("Loop") == 2
+    assert len(kinds) < 250
     made.save(path)
 
 
@@ -68,7 +69,7 @@ def save(path: Path, free: Any) -> None:
 def test_indices_are_eagers_with_ties(exported: Any, batch: int, number: int) -> None:
     points = lattice(batch, number)
     for name, got, expected in zip(
-        ("some", "half", "small", "large", "nearest"),
+        ("some", "small", "large", "nearest"),
         exported(points),
         Operations()(points),
         strict=True,
@@ -77,3 +78,33 @@ def test_indices_are_eagers_with_ties(exported: Any, batch: int, number: int) ->
         if name in ("small", "large"):  # a graph may leave out the surplus, which repeats the first
             expected = expected[..., : found.shape[-1]]
         assert torch.equal(found, expected), name
+
+
+def test_a_small_number_that_is_added_stays() -> None:
+    """onnxscript's own optimizer takes 1e-9 for 0."""
+    runtime = pytest.importorskip("onnxruntime")
+
+    class Share(nn.Module):
+        """PCT's normalisation of attention."""
+
+        def forward(self, points: Tensor) -> Tensor:
+            """Points (B, N, 3) -> shares."""
+            return points / (1e-9 + points.sum(dim=1, keepdim=True))
+
+    points = torch.full((2, 4, 3), 1e-10)
+    with quiet():
+        program = torch.export.export(Share(), (points,))
+        made = torch.onnx.export(program, input_names=["points"], optimize=False)
+        assert made is not None
+        tidy(made.model)
+    content = made.model_proto.SerializeToString()
+    session = runtime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    (got,) = session.run(None, {"points": points.numpy()})
+    np.testing.assert_allclose(got, Share()(points).numpy(), rtol=1e-5)
+
+
+def test_indices_are_eagers_on_clouds_without_ties(exported: Any) -> None:
+    for number in (777, 1024):
+        points = torch.rand(8, number, 3, generator=torch.Generator().manual_seed(number))
+        for got, expected in zip(exported(points), Operations()(points), strict=True):
+            assert torch.equal(torch.as_tensor(np.asarray(got)), expected)

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from pointcmt_backbones.pointmlp import deviation
 from pointcmt_cli import discovery
 from pointcmt_cli.api import farthest_points, k_nearest, normed_rows
 
@@ -117,3 +118,11 @@ def test_normed_rows_do_not_depend_on_the_number_of_threads() -> None:
     finally:
         torch.set_num_threads(before)
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+
+
+def test_the_deviation_of_an_export_is_that_of_all_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = torch.randn(3, 20, 7, 5) * 2 + 9
+    expected = deviation(values)
+    torch.testing.assert_close(expected, values.flatten(1).std(dim=1))
+    monkeypatch.setattr(torch.compiler, "is_exporting", lambda: True)
+    torch.testing.assert_close(deviation(values), expected)

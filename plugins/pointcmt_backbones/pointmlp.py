@@ -79,12 +79,25 @@ class Stage(nn.Module):
         with torch.autocast(rows.device.type, enabled=False):  # products are subtracted
             rows = rows.to(of_centre.dtype)
             own = gather(rows, chosen)
-            spread = (gather(rows, index) - own[:, :, None]).flatten(1).std(dim=1)[:, None, None]
+            spread = deviation(gather(rows, index) - own[:, :, None])[:, None, None]
             first = linear(rows, of_difference * self.scale) / (spread + 1e-5)
             constant = F.linear(own, of_centre) + of_difference @ self.shift
             seen_from = gather(first, chosen) - constant
             values = gather(first, index) - seen_from[:, :, None]
         return normed_rows(values, self.first.norm)
+
+
+def deviation(values: Tensor) -> Tensor:
+    """Standard deviation (B,) of all of each cloud's values (B, M, k, C).
+
+    Other runtimes sum in float32, one after the other, and 400,000 values lose digits: exported, means of means.
+    """
+    if not torch.compiler.is_exporting():
+        return values.flatten(1).std(dim=1)
+    count = values.shape[1] * values.shape[2] * values.shape[3]
+    mean = values.mean(dim=3).mean(dim=2).mean(dim=1)
+    squares = (values - mean[:, None, None, None]).square()
+    return (squares.mean(dim=3).mean(dim=2).mean(dim=1) * (count / (count - 1))).sqrt()
 
 
 class PointMLP(nn.Module):

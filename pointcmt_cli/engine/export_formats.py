@@ -82,11 +82,28 @@ def write_onnx(trained: Trained, example: Tensor, free: bool, half: bool, path: 
         extra(name)
     with _exporting("onnx", trained), quiet(), to_onnx():
         program, points = _captured(trained, example, free, half)
-        made = torch.onnx.export(program, input_names=["points"], output_names=["probabilities"])
+        made = torch.onnx.export(
+            program, input_names=["points"], output_names=["probabilities"], optimize=False
+        )
         assert made is not None
+        tidy(made.model)
         proto = made.model_proto
     save_onnx(proto, metadata_of(trained, points, _precision(half)), path)
     return points
+
+
+def tidy(graph: Any) -> None:
+    """Take out what is constant, double or unused.
+
+    Not by the exporter's own optimizer, which takes x + 1e-9 for x: PCT divides by that.
+    """
+    optimizer, passes = extra("onnxscript.optimizer"), extra("onnx_ir.passes.common")
+    passes.InlinePass()(graph)
+    optimizer.fold_constants(graph)
+    passes.CommonSubexpressionEliminationPass()(graph)
+    optimizer.remove_unused_nodes(graph)
+    passes.RemoveUnusedFunctionsPass()(graph)
+    passes.RemoveUnusedOpsetsPass()(graph)
 
 
 def save_onnx(proto: Any, metadata: Mapping[str, Any], path: Path) -> None:
@@ -152,7 +169,8 @@ def _captured(
     number = node.meta["val"].shape[1]
     symbol = None if isinstance(number, int) else number.node.expr
     if symbol not in program.range_constraints:  # a number, if only by what the graph asks of it
-        return program, (int(number), int(number))
+        fixed = program if not free else _captured(trained, example, False, half)[0]
+        return fixed, (int(number), int(number))
     found = program.range_constraints[symbol]
     fewest = max(int(found.lower), minimum_points(trained))
     return program, (fewest, int(found.upper) if found.upper.is_Integer else None)

@@ -18,16 +18,20 @@ ROUNDS = 7
 COMPILERS = ("c++", "g++", "clang++", "cl")
 
 
-def milliseconds(calls: Mapping[str, Callable[[], object]]) -> dict[str, float]:
+def milliseconds(
+    calls: Mapping[str, Callable[[], object]],
+    rounds: int = ROUNDS,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, float]:
     """Median of some rounds, each of which takes every call in turn; the first call of each is not counted."""
     times: dict[str, list[float]] = {name: [] for name in calls}
     for call in calls.values():
         call()
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         for name, call in calls.items():
-            began = time.perf_counter()
+            began = clock()
             call()
-            times[name].append(1000 * (time.perf_counter() - began))
+            times[name].append(1000 * (clock() - began))
     return {name: statistics.median(each) for name, each in times.items()}
 
 
