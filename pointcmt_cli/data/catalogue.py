@@ -184,7 +184,8 @@ CATALOGUE = (
         (
             Mirror(
                 "https://zenodo.org/records/6017834/files/modelnet40_c.zip",
-                "the authors' README names Zenodo's record 6017834, whose API gives name, size and md5",
+                "the authors' README names Zenodo's record 6017834; md5 and size from public notes that quote Zenodo's "
+                "API, not from the API itself",
                 "md5:c4a7fffaa52c80b33f7b3a0ac7782d3b",
                 1970686633,
             ),
