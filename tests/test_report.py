@@ -16,11 +16,14 @@ from PIL import Image
 from toy_student import CLASSES, POINTS, clouds
 
 from pointcmt_cli.commands import compare as command
+from pointcmt_cli.config import EvaluateConfig
 from pointcmt_cli.data.store import ShapeSet, read_images, read_shapes
 from pointcmt_cli.engine import report as stage
 from pointcmt_cli.engine import report_figures, report_tables
 from pointcmt_cli.engine.report_gallery import SHOWN, Answers, choose, gallery
+from pointcmt_cli.engine.report_words import labels
 from pointcmt_cli.errors import DataError, PointCMTError, UsageError
+from pointcmt_cli.records import Result
 
 
 class Page(HTMLParser):
@@ -247,8 +250,8 @@ def test_several_checkpoints_stand_side_by_side(tmp_path: Path) -> None:
     names = ("one/student", "two/student", "third")
     document, _ = toy_report.run(tmp_path, tmp_path / "out", *names)
     page = Page(tmp_path / "out" / "report.html")
-    labels = [str(tmp_path / name) for name in names[:2]] + ["third"]
-    assert all(label in page.text for label in labels)
+    named = [str(tmp_path / name) for name in names[:2]] + ["third"]
+    assert all(label in page.text for label in named)
     compared = next(each for each in document["comparisons"] if each["split"] == "test")
     first, second, _ = (run["scores"]["test"]["single"]["oa"] for run in document["runs"])
     difference = f"{100 * (second - first):+.1f} points".replace("-", "−")
@@ -256,11 +259,24 @@ def test_several_checkpoints_stand_side_by_side(tmp_path: Path) -> None:
     assert row in page.text
     said = np.array([each["kinds"] for each in page.data()["errors"]])
     assert len(said)
-    assert page.data()["voices"] == ["teacher", *labels]
+    assert page.data()["voices"] == ["teacher", *named]
     assert "They disagree about" in page.text
     written = {path.name for path in (tmp_path / "out").iterdir()}
     assert {"MODEL_CARD-third.md", "report.html", "evaluation.json"} < written
     assert len(written) == 5
+
+
+def test_checkpoints_that_differ_in_their_ending_alone_have_a_name_and_a_card_each(
+    tmp_path: Path,
+) -> None:
+    toy_report.make(tmp_path, CLASSES, ("first", "second"))
+    (tmp_path / "second.pt").rename(tmp_path / "first.ckpt")
+    config = EvaluateConfig((Path("first.pt"), Path("first.ckpt")), work=tmp_path, device="cpu")
+    *_, last = stage.report(config, tmp_path / "out")
+    assert isinstance(last, Result)
+    named = labels(last.values["runs"])
+    assert named == [str(tmp_path / "first.pt"), str(tmp_path / "first.ckpt")]
+    assert len(list((tmp_path / "out").glob("MODEL_CARD-*.md"))) == 2
 
 
 def test_little_data_makes_a_page_too(tmp_path: Path) -> None:

@@ -62,11 +62,13 @@ FILTERS = {
 
 
 def labels(runs: Sequence[Run]) -> list[str]:
-    """What to call each run: its file's name, or its path where two files have one name."""
-    stems = [Path(run["checkpoint"]).stem for run in runs]
+    """What to call each run: its file's name; its path where two files have one name; all of that where need be."""
+    paths = [Path(run["checkpoint"]) for run in runs]
+    names = [[path.stem, str(path.with_suffix("")), str(path)] for path in paths]
+    shorter = list(zip(*names, strict=True))
     return [
-        stem if stems.count(stem) == 1 else str(Path(run["checkpoint"]).with_suffix(""))
-        for stem, run in zip(stems, runs, strict=True)
+        next(name for name, others in zip(own, shorter, strict=True) if others.count(name) == 1)
+        for own in names
     ]
 
 
