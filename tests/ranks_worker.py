@@ -79,6 +79,15 @@ def norms(ranks: Spread) -> None:
         values = 3 + torch.randn(shape, dtype=torch.float64)
         for given in options:
             compare(ranks, lambda k=kind, g=given: nn.Sequential(k(6, **g)), forward, values)
+    for lacking in ("weight", "bias"):
+        compare(ranks, lambda each=lacking: nn.Sequential(norm_without(each)), forward, values)
+
+
+def norm_without(parameter: str) -> nn.Module:
+    """A batch norm that lacks one of its two parameters, as some heads have it."""
+    norm = nn.BatchNorm3d(6)
+    setattr(norm, parameter, None)
+    return norm
 
 
 def forward(module: nn.Module, values: Tensor) -> Tensor:

@@ -98,8 +98,10 @@ class _Normed(torch.autograd.Function):
         ctx.save_for_backward(values, weight, mean.to(wide.dtype).view(shape), rstd.view(shape))
         ctx.peers, ctx.shape = norm.peers, shape
         normed = (wide - mean.to(wide.dtype).view(shape)) * rstd.view(shape)
-        if weight is not None and bias is not None:
-            normed = torch.addcmul(bias.view(shape), normed, weight.view(shape))
+        if weight is not None:
+            normed *= weight.view(shape)
+        if bias is not None:
+            normed += bias.view(shape)
         return normed.to(values.dtype)
 
     @staticmethod
@@ -114,6 +116,6 @@ class _Normed(torch.autograd.Function):
         level, along = (each.to(wide.dtype).view(ctx.shape) for each in sums)
         scale = rstd if weight is None else rstd * weight.view(ctx.shape)
         down = (scale * (up - level - normed * along)).to(values.dtype)
-        if weight is None:
-            return down, None, None, None
-        return down, of_weight.to(weight.dtype), of_bias.to(weight.dtype), None
+        _, has_weight, has_bias, _ = ctx.needs_input_grad
+        to_weight = of_weight.to(wide.dtype) if has_weight else None
+        return down, to_weight, of_bias.to(wide.dtype) if has_bias else None, None
