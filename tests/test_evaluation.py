@@ -197,6 +197,21 @@ def test_runs_are_grouped_over_seeds_and_tested_against_the_plain_ones() -> None
     assert longer["oa"]["std"] is None
 
 
+def test_students_of_other_teachers_are_no_repeats_and_have_the_same_plain_twin() -> None:
+    runs = [a_run(objective, 0, 0.8) for objective in ("taught", "taught", "alone", "alone")]
+    for run, teacher in zip(runs, ("mvcnn", "resnet", "mvcnn", "resnet"), strict=True):
+        run["provenance"]["teacher"] = teacher
+        run["group"] = group_of(run)
+    assert runs[0]["group"] != runs[1]["group"]
+    assert runs[2]["group"] == runs[3]["group"]  # it learns from none
+    first, second, alone = groups(runs)
+    assert [first["name"], second["name"]] == [
+        "net, taught, teacher mvcnn",
+        "net, taught, teacher resnet",
+    ]
+    assert {each["against_plain"]["group"] for each in (first, second)} == {alone["group"]}
+
+
 def test_one_pair_or_equal_differences_have_no_p_value_and_repeats_count_once() -> None:
     runs = [a_run("taught", 0, 0.8), a_run("alone", 0, 0.7)]
     assert groups(runs)[0]["against_plain"]["p_value"] is None

@@ -17,7 +17,7 @@ Run = Mapping[str, Any]
 NOT_SETTINGS = ("seed", "device", "views")
 """Beside `student_record.IDLE`: what may differ within a group."""
 GENERATOR = "generator_"
-OBJECTIVE = ("objective", "objective_options", GENERATOR)
+OBJECTIVE = ("objective", "objective_options", "teacher", GENERATOR)
 """How the settings begin in which a student and its plain twin may differ."""
 
 
@@ -27,13 +27,15 @@ def group_of(run: Run) -> str:
 
 
 def settings(run: Run) -> dict[str, Any]:
-    """The settings that the runs of a group have in common; the generator's only where it is used."""
+    """What the runs of a group have in common; generator and teacher only where the student learns from them."""
     idle = () if run["uses_generator"] else (GENERATOR,)
-    return {
+    found = {
         key: value
         for key, value in relevant(run["config"]).items()
         if key not in NOT_SETTINGS and not key.startswith(idle)
     }
+    taught = not run["is_teacher"] and not run["plain"]
+    return found | ({"teacher": run["provenance"].get("teacher")} if taught else {})
 
 
 def origin(run: Run) -> list[Any]:
