@@ -47,7 +47,7 @@ def model_card(document: Mapping[str, Any], checkpoint: str) -> str:
 
 
 def metadata(run: Mapping[str, Any], document: Mapping[str, Any], label: str) -> dict[str, Any]:
-    """The block that the hub reads: tags, data, and every score of the split that chose nothing."""
+    """The block that the hub reads: tags, and every score of the split that chose nothing."""
     data = document["data"]
     dataset = " ".join(filter(None, (data["layout"], data["variant"]))) or "point clouds"
     objective = [] if run["objective"] is None else [f"objective-{run['objective']}"]
@@ -72,7 +72,6 @@ def metadata(run: Mapping[str, Any], document: Mapping[str, Any], label: str) ->
     return {
         "library_name": "pointcmt",
         "tags": ["pointcmt", "point-cloud", "3d", _slug(run["name"]), *map(_slug, objective)],
-        "datasets": [_slug(dataset)],
         "metrics": ["accuracy"],
         "model-index": [{"name": label, "results": results}],
     }
