@@ -169,7 +169,8 @@ def sentences(config: EvaluateConfig, runs: Sequence[Mapping[str, Any]]) -> list
         "pointcmt chooses nothing on the test split: neither an epoch, nor a temperature, nor a number of votes.",
         "The temperature is fitted on the held-out split and applied to test.",
         f"Intervals are {LEVEL:.0%} percentile intervals of {RESAMPLES} bootstrap resamples of the shapes (seed "
-        f"{config.seed}), of mAcc within each class; they do not cover the spread over training seeds.",
+        f"{config.seed}), of mAcc within each class; they do not cover the spread over training seeds, and "
+        "a class with a single shape, or with none or all of its shapes right, adds nothing to the width of mAcc's.",
     ]
     if config.votes > 1:
         said.append(
