@@ -138,7 +138,7 @@ def _is_factory(target: Any) -> bool:
 
     A checkpoint of unknown origin may name any attribute of any module: `os:system` must not be called.
     """
-    allowed = {inspect.Parameter.KEYWORD_ONLY}
+    allowed: set[Any] = {inspect.Parameter.KEYWORD_ONLY}
     if isinstance(target, type):  # nn.Module's own __init__ has these two
         allowed |= {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
     elif not inspect.isfunction(target):
