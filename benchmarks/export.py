@@ -5,7 +5,8 @@ usage: python benchmarks/export.py --data features.h5 [--only NAME ...] [--forma
 A student is the untrained encoder with norms that have seen real clouds, and a head fitted to a third of the train
 split: what is measured does not depend on how well it was trained, but for what half and int8 cost. Processor
 milliseconds of one cloud of 1,024 points on one thread, all ways in turn; ratios to
-eager. Exports go through `pointcmt export`'s own stage, with its proof. Finished backbones are kept.
+eager. Exports go through `pointcmt export`'s own stage, with its proof. Finished backbones are kept, so that the
+head of the record (command, commit, load) is that of the last run alone.
 """
 
 import argparse
