@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 import torch
 import toy_student
+from rich.console import Console
 from scipy.stats import bootstrap, ttest_rel
 from toy_student import CLASSES, POINTS, save, write_data
 from typer.testing import CliRunner
 
-from pointcmt_cli import discovery
+from pointcmt_cli import console, discovery
 from pointcmt_cli.cli import app
+from pointcmt_cli.commands import evaluate_tables
 from pointcmt_cli.config import EvaluateConfig
 from pointcmt_cli.data.features import read_features, write_features
 from pointcmt_cli.data.store import read_shapes
@@ -433,3 +435,16 @@ def test_the_tables_of_several_and_of_robustness(tmp_path: Path) -> None:
     assert "multiples of DGCNN" in alone
     assert CLASSES[0] in pointcmt(names[0], *where, "--per-class").output
     assert toy_student.STORED == 96
+
+
+def test_the_table_of_groups_fits_80_columns(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(console, "out", Console(width=80))
+    runs = [a_run("taught", seed, 0.445 + 0.01 * seed**2) for seed in range(3)]
+    runs += [a_run("alone", seed, 0.457 + 0.003 * seed) for seed in range(3)]
+    named = zip(groups(runs), ("pointnet2, contrast", "pointnet2, none"), strict=True)
+    evaluate_tables._groups([{**group, "name": name} for group, name in named])
+    shown = capsys.readouterr().out.splitlines()
+    assert all(line[-1] in "┓┃┩│┘" for line in shown[1:])
+    assert max(map(len, shown)) <= 80

@@ -120,8 +120,8 @@ def _groups(groups: Sequence[Mapping[str, Any]]) -> None:
         ]
         for group in groups
     ]
-    columns = ["", "seeds", "OA %", "mAcc %", "OA less plain's", "p, paired"]
-    console.table("Mean ± standard deviation over training seeds", columns, rows)
+    columns = ["", "seeds", "OA %", "mAcc %", "OA less plain's", "p"]
+    console.table("Mean ± standard deviation over training seeds; p: paired t-test", columns, rows)
 
 
 def _against(found: Mapping[str, Any] | None) -> list[str]:
