@@ -14,9 +14,11 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import limits
 import numpy as np
 import torch
 from record import spread, write_record
@@ -46,15 +48,19 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=HERE / "results" / "ops.json")
     options = parser.parse_args()
     points, port = clouds(options.batch, options.points), load_port(options.yanx27)
+    machine = limits.Machine.measure()
     rows = []
     for threads in options.threads:
         torch.set_num_threads(threads)
         for name, contestants in tasks(points, port, threads).items():
             row = {"operation": name, "threads": threads, **measure(contestants, options.rounds)}
+            if work := needed(options.batch, options.points).get(name):
+                seconds = row["contestants"][OURS]["cpu_ms"]["median"] / 1e3
+                row["limits"] = machine.compare(work, seconds)
             rows.append(row)
             show(row)
     setting = {"batch": options.batch, "points": options.points, "rounds": options.rounds}
-    write_record(options.out, {**setting, "rows": rows})
+    write_record(options.out, {**setting, "machine": asdict(machine), "rows": rows})
 
 
 def tasks(points: Tensor, port: Any, threads: int) -> dict[str, Contestants]:
@@ -112,6 +118,20 @@ def tasks(points: Tensor, port: Any, threads: int) -> dict[str, Contestants]:
     return found
 
 
+def needed(batch: int, number: int) -> dict[str, limits.Work]:
+    """Operation -> what it cannot do without; the names are those of `tasks`."""
+    half = number // 2
+    return {
+        f"farthest points, {half}": limits.farthest_points(batch, number, half),
+        f"farthest points, {half // 4} of {half}": limits.farthest_points(batch, half, half // 4),
+        f"ball query, 3 radii, {half} centres": limits.ball_query(batch, number, half, COUNTS),
+        "20 nearest, 3-d": limits.k_nearest(batch, number, number, 3, 20),
+        "20 nearest, 64-d": limits.k_nearest(batch, number, number, 64, 20),
+        "one cloud: farthest points": limits.farthest_points(1, number, half),
+        "one cloud: ball query": limits.ball_query(1, number, half, COUNTS),
+    }
+
+
 def balls(port: Any, points: Tensor, centres: Tensor) -> list[Tensor]:
     return [
         port.query_ball_point(r, k, points, centres) for r, k in zip(RADII, COUNTS, strict=True)
@@ -159,6 +179,8 @@ def show(row: dict[str, Any]) -> None:
             f"  {name:14}{values['ms']['median']:10.2f} ms{values['times_ours']:8.1f} x"
             f"{values['cpu_ms']['median']:10.2f} ms of processors{values['times_ours_cpu']:8.1f} x"
         )
+    if "limits" in row:
+        print(f"  {limits.show('', row['limits'])}")
 
 
 def clouds(batch: int, number: int) -> Tensor:
