@@ -24,6 +24,7 @@ from pointcmt_cli.data.store import read_shapes
 from pointcmt_cli.engine.calibration import bins, calibration, calibration_error, fit_temperature
 from pointcmt_cli.engine.comparison import agreement, mcnemar, teacher_answers
 from pointcmt_cli.engine.evaluate import evaluate, measure
+from pointcmt_cli.engine.evaluation_document import history
 from pointcmt_cli.engine.intervals import intervals
 from pointcmt_cli.engine.metrics import scores
 from pointcmt_cli.engine.robustness import DGCNN, DGCNN_CLEAN, corruption_errors
@@ -435,6 +436,16 @@ def test_the_tables_of_several_and_of_robustness(tmp_path: Path) -> None:
     assert "multiples of DGCNN" in alone
     assert CLASSES[0] in pointcmt(names[0], *where, "--per-class").output
     assert toy_student.STORED == 96
+
+
+def test_a_damaged_history_has_gaps_and_stops_nothing(tmp_path: Path) -> None:
+    beside = tmp_path / "a.metrics.csv"
+    beside.write_text("epoch,loss\n1,0.5,9\n2,nan\n3,0;5\n4\n5;1\n")
+    losses = [0.5, None, None, None]
+    expected = [{"epoch": epoch, "loss": loss} for epoch, loss in enumerate(losses, 1)]
+    assert history(tmp_path / "a.pt") == expected
+    beside.write_text("")
+    assert history(tmp_path / "a.pt") == []
 
 
 def test_the_table_of_groups_fits_80_columns(

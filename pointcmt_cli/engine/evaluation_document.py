@@ -4,9 +4,11 @@ In: opened checkpoints and the data; out: plain values, in which an unknown valu
 """
 
 import csv
+import math
 import platform
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -144,13 +146,20 @@ def is_of(teacher: Path, digest: str | None) -> bool:
 
 
 def history(path: Path) -> list[dict[str, Any]]:
-    """The rows beside a checkpoint, numbers read; an empty cell is None."""
+    """The rows beside a checkpoint, numbers read; of a cell without one None; rows without an epoch are left out."""
     beside = path.with_suffix(".metrics.csv")
     if not beside.is_file():
         return []
     with beside.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    return [{key: _number(cell) for key, cell in row.items()} for row in rows]
+        columns, *lines = list(csv.reader(file)) or [[]]
+    rows = [
+        {
+            key: _number(cell)
+            for key, cell in zip_longest(columns, line[: len(columns)], fillvalue="")
+        }
+        for line in lines
+    ]
+    return [row for row in rows if row.get("epoch") is not None]
 
 
 def sentences(config: EvaluateConfig, runs: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -192,6 +201,11 @@ def text(shapes: ShapeSet, key: str) -> str | None:
 
 
 def _number(cell: str) -> float | int | None:
-    if cell == "":
+    """Of a cell; None where there is no finite number in it."""
+    if cell.isdecimal():
+        return int(cell)
+    try:
+        found = float(cell)
+    except ValueError:
         return None
-    return int(cell) if cell.isdigit() else float(cell)
+    return found if math.isfinite(found) else None

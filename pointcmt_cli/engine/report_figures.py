@@ -50,7 +50,11 @@ def training(runs: Sequence[Run]) -> list[Figure]:
     for stage, title in STAGES.items():
         histories = _histories(runs, stage)
         keys = dict.fromkeys(
-            key for each in histories for row in each.rows for key in row if key not in APART
+            key
+            for each in histories
+            for row in each.rows
+            for key, value in row.items()
+            if key not in APART and value is not None
         )
         terms = [key for key in keys if key not in SHARES]
         shares = [key for key in keys if key in SHARES]
