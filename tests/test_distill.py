@@ -137,6 +137,19 @@ def test_a_student_learns_and_is_scored_apart(config: DistillConfig, tmp_path: P
     assert not list(tmp_path.glob(".*"))
 
 
+def test_auto_and_what_it_comes_to_are_one_run(config: DistillConfig, tmp_path: Path) -> None:
+    short = replace(config, epochs=2, device="auto", precision="auto")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    run(short)
+    recorded = json.loads((tmp_path / "tiny-none.config.json").read_text())
+    assert (recorded["device"], recorded["precision"]) == (
+        device,
+        "bf16" if device == "cuda" else "fp32",
+    )
+    _, records = run(replace(short, device=device, precision=recorded["precision"]))
+    assert "is up to date" in str(records[0])
+
+
 def test_same_seed_same_bytes_other_seed_other_bytes(config: DistillConfig, tmp_path: Path) -> None:
     run(config)
     run(replace(config, out=tmp_path / "again.pt"))

@@ -46,7 +46,7 @@ def distill(config: DistillConfig) -> Records:
 def distill_among(ranks: Alone, config: DistillConfig) -> Records:
     """The stage in one process, which may have peers: what it reads and writes, the first one reads and writes."""
     named = config.features
-    config = resolve(config)
+    config = settled(resolve(config), ranks.device)
     out = config.out
     assert out is not None
     assert config.features is not None
@@ -179,6 +179,15 @@ def resolve(config: DistillConfig) -> DistillConfig:
         features=config.features or config.work / "features.h5",
         generator=config.generator or config.work / "generator.pt",
         out=config.out or config.work / f"{stem}.pt",
+    )
+
+
+def settled(config: DistillConfig, device: torch.device) -> DistillConfig:
+    """`auto` replaced by what it comes to here: the two are one run, and its record says which it was."""
+    return replace(
+        config,
+        device="cuda" if device.type == "cuda" else "cpu",
+        precision=loop.choose_precision(device, config.precision),
     )
 
 

@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+from pointcmt_cli.config import Precision
 from pointcmt_cli.data.files import atomic, plain
 from pointcmt_cli.engine import checkpoint
 from pointcmt_cli.errors import DataError, PointCMTError, UsageError
@@ -29,11 +30,17 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
+def choose_precision(device: torch.device, name: Precision) -> Literal["fp32", "bf16"]:
+    """`auto`: bf16 on CUDA, fp32 elsewhere."""
+    if name == "auto":
+        return "bf16" if device.type == "cuda" else "fp32"
+    return name
+
+
+def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[Any]:
     """bf16 autocast when asked for, or on CUDA by default; there no cast weight is kept: a recorded step casts anew."""
-    on_cuda = device.type == "cuda"
-    if precision == "bf16" or (precision == "auto" and on_cuda):
-        return torch.autocast(device.type, torch.bfloat16, cache_enabled=not on_cuda)
+    if choose_precision(device, precision) == "bf16":
+        return torch.autocast(device.type, torch.bfloat16, cache_enabled=device.type != "cuda")
     return nullcontext()
 
 

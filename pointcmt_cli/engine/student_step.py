@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pointcmt_cli.config import DistillConfig
+from pointcmt_cli.config import DistillConfig, Precision
 from pointcmt_cli.data.augmentation import augment
 from pointcmt_cli.data.features import Features
 from pointcmt_cli.engine import loop
@@ -58,7 +58,7 @@ class Step(nn.Module):
         objective: nn.Module,
         data: Resident,
         generator: nn.Module | None,
-        precision: str,
+        precision: Precision,
         peers: Peers | None = None,
     ) -> None:
         """`peers`: the processes that share each batch; None: there are no others."""

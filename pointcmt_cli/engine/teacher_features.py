@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pointcmt_cli.config import Precision
 from pointcmt_cli.data.files import atomic
 from pointcmt_cli.data.store import read_images
 from pointcmt_cli.engine import loop
@@ -66,7 +67,7 @@ class Views:
 
 
 def encode_views(
-    model: Classifier, views: Views, count: int, folder: Path, key: str, precision: str
+    model: Classifier, views: Views, count: int, folder: Path, key: str, precision: Precision
 ) -> Generator[Record, None, NDArray[np.float32]]:
     """Features (S, E) of the first `count` shapes from the model's encoder, cached in `folder` under `key`."""
     for stale in folder.glob("*.npy"):
