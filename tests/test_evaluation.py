@@ -314,6 +314,17 @@ def test_agreement_is_with_the_teacher_that_features_h5_holds(tmp_path: Path) ->
     assert teacher_answers(tmp_path / "views.h5", views) is None
 
 
+def test_another_teacher_than_the_students_own_is_said(tmp_path: Path) -> None:
+    path = write_data(tmp_path)
+    write_features(path, read_features(path), {"teacher_digest": "one"})
+    save(tmp_path / "own.pt", teacher_digest="one")
+    save(tmp_path / "other.pt", teacher_digest="two")
+    for name, said in (("own.pt", 0), ("other.pt", 1)):
+        config = EvaluateConfig((tmp_path / name,), work=tmp_path, data=path)
+        notes = [str(each) for each in evaluate(config) if isinstance(each, Note)]
+        assert sum("holds another teacher's answers" in each for each in notes) == said
+
+
 def test_several_checkpoints_are_compared_and_what_is_none_is_left_out(tmp_path: Path) -> None:
     from pointcmt_cli.engine import checkpoint
 

@@ -168,6 +168,13 @@ def warnings(subject: Subject) -> Iterator[Note]:
             f"{trained.path} was trained on variant {recorded}, {path} is {variant or 'none'}",
             warning=True,
         )
+    taught, there = trained.provenance.get("teacher_digest"), text(shapes, "teacher_digest")
+    if taught and there and taught != there:
+        yield Note(
+            f"{path} holds another teacher's answers than those that {trained.path} learnt from: "
+            "the agreement is with that one",
+            warning=True,
+        )
     stored = shapes.points.shape[1]
     if not trained.is_teacher and stored < trained.points:
         yield Note(
