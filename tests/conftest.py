@@ -9,6 +9,8 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared" / "data"
 
+for name in ("COLUMNS", "LINES"):  # xdist gives its workers both, and rich would keep them for good
+    os.environ.pop(name, None)
 if "PYTEST_XDIST_WORKER" in os.environ:  # one core for each worker
     os.environ["OMP_NUM_THREADS"] = "1"
 else:

@@ -285,12 +285,14 @@ def test_without_pooch_one_line_names_the_extra(
 
 
 KILLED = """
+import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
 from pointcmt_cli.config import DownloadConfig
 from pointcmt_cli.data import catalogue
 from pointcmt_cli.engine.data_download import download
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background inherits that it is ignored
 mirror = catalogue.Mirror(sys.argv[2], "here", sys.argv[3])
 catalogue.CATALOGUE = (replace(catalogue.find("modelnet10"), mirrors=(mirror,), largest=10**7),)
 for record in download(DownloadConfig("modelnet10", Path(sys.argv[1]))):
