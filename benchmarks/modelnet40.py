@@ -25,6 +25,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("modelnet40"))
     parser.add_argument("--per-class", type=int)
     parser.add_argument("--student", default="pointnet2")
+    parser.add_argument("--student-option", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--points", type=int, default=1024)
@@ -57,6 +58,8 @@ def main() -> None:
     arms = [Arm(label, options.student, *ARMS[label]) for label in options.arms]
     settings = ["--epochs", str(options.epochs), "--points", str(options.points), *device]
     settings += ["--precision", options.precision]
+    for each in options.student_option:
+        settings += ["--student-option", each]
     rows += train_arms(arms, seeds, work, settings, options.jobs)
     lines = summary(rows)
     write_record(
