@@ -12,6 +12,7 @@ from pointcmt_cli import discovery
 from pointcmt_cli.api import PointCMTError, k_nearest
 from pointcmt_cli.ops import pooled_mlp as module
 from pointcmt_cli.ops.pooled_mlp import pooled_mlp, straightforward
+from pointcmt_cli.ops.pooled_mlp_export import exported
 
 HEAD = 2048 * 512 + 2 * 512 + (512 * 256 + 256) + 2 * 256 + (256 * 40 + 40)
 """linear1, bn6, linear2, bn7, linear3 of the authors' classifier with 40 classes."""
@@ -103,7 +104,9 @@ def test_one_layer_equals_the_straightforward_one(
     with torch.no_grad():
         found = pooled_mlp(*leaves, index, fast[:1], [fast[1].eval()], last_relu=relu)
         expected = straightforward(*given, index, exact[:1], [exact[1].eval()], last_relu=relu)
+        graph = exported(*leaves, index, fast[:1], fast[1:], last_relu=relu)
     torch.testing.assert_close(found.double(), expected, **close)
+    torch.testing.assert_close(graph.double(), expected, **close)
 
 
 def test_gradcheck_of_one_layer() -> None:
@@ -131,6 +134,23 @@ def test_no_tensor_of_all_pairs_is_made(monkeypatch: pytest.MonkeyPatch) -> None
     network = discovery.build("backbones", "dgcnn", {"neighbours": 5, "width": 16})
     network(torch.rand(2, 30, 3)).sum().backward()
     assert all(bool(each.grad.isfinite().all()) for each in network.parameters())
+
+
+def test_in_eval_mode_no_near_tie_is_decided_by_rounding() -> None:
+    """The features are those of the network in float64, whatever the size of the batch; its weights can be trained."""
+    torch.manual_seed(3)
+    network = discovery.build("backbones", "dgcnn", {"width": 64})
+    points = torch.nn.functional.normalize(torch.randn(24, 1024, 3), dim=-1)
+    with torch.no_grad():
+        network(points[:8])
+        network.eval()
+        expected = copy.deepcopy(network).double()(points.double())
+        together, alone = network(points), torch.cat([network(each[None]) for each in points])
+    assert together.dtype == torch.float32
+    torch.testing.assert_close(together.double(), expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(alone, together, rtol=1e-5, atol=1e-5)
+    network(points[:1]).sum().backward()
+    assert all(each.grad is not None and each.grad.any() for each in network.parameters())
 
 
 def test_fewer_points_than_neighbours_and_options_that_make_no_sense() -> None:

@@ -10,6 +10,8 @@ from contextvars import ContextVar
 import torch
 from torch import Tensor
 
+_STEPS = 8
+"""Points that one turn of the exported loop chooses."""
 _TO_ONNX: ContextVar[bool] = ContextVar("to_onnx", default=False)
 
 
@@ -117,28 +119,37 @@ def _next_farthest(
 
 
 def _farthest_points_loop(points: Tensor, count: int) -> Tensor:
-    """The same as one loop node in an exported graph; unrolled, 512 steps take minutes to export."""
-    x, y, z = (each.contiguous() for each in points.unbind(-1))
-    columns = torch.arange(count, device=points.device)
+    """The same as one loop node in an exported graph; unrolled, 512 steps take minutes to export.
 
-    def unfinished(step: Tensor, nearest: Tensor, last: Tensor, chosen: Tensor) -> Tensor:
-        return step < count
+    A turn takes several steps: a runtime spends about as much on the turn itself as on one of them.
+    """
+    x, y, z = (each.contiguous() for each in points.unbind(-1))
+    steps = _STEPS if isinstance(count, int) else 1  # a graph's free number must not be told from 8
+    turns = (count + steps - 1) // steps
+    columns = torch.arange(turns, device=points.device)[:, None]
+
+    def unfinished(turn: Tensor, nearest: Tensor, last: Tensor, chosen: Tensor) -> Tensor:
+        return turn < turns
 
     def body(
-        step: Tensor, nearest: Tensor, last: Tensor, chosen: Tensor
+        turn: Tensor, nearest: Tensor, last: Tensor, chosen: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        chosen = torch.where(columns == step, last, chosen)
-        nearest, last = _next_farthest(x, y, z, nearest, last)
-        return step + 1, nearest, last, chosen
+        found = []
+        for _ in range(steps):
+            nearest, last = _next_farthest(x, y, z, nearest, last)
+            found.append(last)
+        these = torch.cat(found, dim=1)[:, None]  # (B, 1, steps)
+        return turn + 1, nearest, last, torch.where(columns == turn, these, chosen)
 
+    first = torch.zeros_like(x[:, :1], dtype=torch.int64)
     start = (
         torch.zeros((), dtype=torch.int64, device=points.device),
         torch.full_like(x, torch.inf),
-        torch.zeros_like(x[:, :1], dtype=torch.int64),
-        torch.zeros_like(x[:, :1], dtype=torch.int64).repeat(1, count),
+        first,
+        first[:, None].repeat(1, turns, steps),
     )
     chosen: Tensor = torch.while_loop(unfinished, body, start)[3]  # type: ignore[no-untyped-call]
-    return chosen
+    return torch.cat([first, chosen.flatten(1)], dim=1)[:, :count]
 
 
 def _first_within(squares: Tensor, radius: float, count: int) -> Tensor:

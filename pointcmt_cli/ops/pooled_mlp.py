@@ -1,8 +1,8 @@
 """The heart of a point network: one MLP for every row, then the maximum over each group of rows.
 
 In: what the first Linear (without its bias) makes of the points, and the points of each group; out: (B, M, CL).
-Each layer is Linear, batch norm, ReLU. `straightforward` is the obvious form (CUDA, export, and what tests compare
-with); on a CPU the same function is computed without its big tensors, and at least as exactly:
+Each layer is Linear, batch norm, ReLU. `straightforward` is the obvious form (CUDA, and what tests compare with), a graph
+gets that of `pooled_mlp_export`; on a CPU the same function is computed without its big tensors, and at least as exactly:
 
 - the first layer acts on points before they are grouped, as it is linear in x_j - c_i and f_j;
 - rows are made, activated and multiplied in blocks that stay in cache; only the middle layers' products are kept for
@@ -26,6 +26,7 @@ from pointcmt_cli.ops.points import gather
 from pointcmt_cli.ops.pooled_layer import pooled_layer
 from pointcmt_cli.ops.pooled_mlp_backward import backward
 from pointcmt_cli.ops.pooled_mlp_cpu import Rows, infer, train
+from pointcmt_cli.ops.pooled_mlp_export import exported
 
 
 def pooled_mlp(
@@ -45,6 +46,8 @@ def pooled_mlp(
     layers = [cast("nn.Linear", each) for each in linears]
     batch_norms = [cast("nn.BatchNorm1d", each) for each in norms]
     training = batch_norms[0].training
+    if torch.compiler.is_exporting() and not training:
+        return exported(first, centres, index, layers, batch_norms, last_relu)
     lone = len(layers) == 1
     fast = _fast(first, batch_norms) and not (lone and index is None)
     if not fast or (torch.is_grad_enabled() and not training):
