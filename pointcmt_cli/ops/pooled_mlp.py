@@ -1,8 +1,9 @@
 """The heart of a point network: one MLP for every row, then the maximum over each group of rows.
 
 In: what the first Linear (without its bias) makes of the points, and the points of each group; out: (B, M, CL).
-Each layer is Linear, batch norm, ReLU. `straightforward` is the obvious form (CUDA, and what tests compare with), a graph
-gets that of `pooled_mlp_export`; on a CPU the same function is computed without its big tensors, and at least as exactly:
+Each layer is Linear, batch norm, ReLU. `straightforward` is the obvious form (CUDA, and what tests compare with), an
+exported graph has that of `pooled_mlp_export`; on a CPU the same function is computed without its big tensors, and at
+least as exactly:
 
 - the first layer acts on points before they are grouped, as it is linear in x_j - c_i and f_j;
 - rows are made, activated and multiplied in blocks that stay in cache; only the middle layers' products are kept for
