@@ -200,6 +200,26 @@ def test_runs_are_grouped_over_seeds_and_tested_against_the_plain_ones() -> None
     assert longer["oa"]["std"] is None
 
 
+def test_robustness_is_averaged_over_seeds_and_compared_pair_by_pair() -> None:
+    """A list of severities counts as its mean; every number has its spread, and the one beside the plain student."""
+    runs = [a_run(objective, seed, 0.8) for objective in ("taught", "alone") for seed in range(3)]
+    mces, accuracies = [0.9, 1.1, 1.3, 1.0, 1.4, 1.5], [0.5, 0.6, 0.7, 0.4, 0.6, 0.5]
+    for run, mce, accuracy in zip(runs, mces, accuracies, strict=True):
+        corrupted = {"mce": mce, "corruptions": {"scale": [accuracy - 0.1, accuracy + 0.1]}}
+        run["robustness"] = {"modelnet-c": corrupted, "points": {"512": accuracy}}
+    taught, alone = groups(runs)
+    found = taught["robustness"]
+    assert found["modelnet-c"]["mce"]["mean"] == pytest.approx(1.1)
+    assert found["modelnet-c"]["mce"]["std"] == pytest.approx(0.2)
+    assert found["modelnet-c"]["corruptions"]["scale"]["mean"] == pytest.approx(0.6)
+    assert alone["robustness"]["points"]["512"]["mean"] == pytest.approx(0.5)
+    beside = taught["against_plain"]["robustness"]
+    assert beside["modelnet-c"]["mce"]["mean"] == pytest.approx(-0.2)
+    assert beside["modelnet-c"]["mce"]["std"] == pytest.approx(np.std([-0.1, -0.3, -0.2], ddof=1))
+    assert beside["points"]["512"]["mean"] == pytest.approx(0.1)
+    assert "robustness" not in groups([a_run("taught", 0, 0.8)])[0]
+
+
 def test_students_of_other_teachers_are_no_repeats_and_have_the_same_plain_twin() -> None:
     runs = [a_run(objective, 0, 0.8) for objective in ("taught", "taught", "alone", "alone")]
     for run, teacher in zip(runs, ("mvcnn", "resnet", "mvcnn", "resnet"), strict=True):
@@ -433,14 +453,15 @@ def test_the_tables_of_several_and_of_robustness(tmp_path: Path) -> None:
         "Mean ± standard deviation over training seeds",
         "less plain",
         "toy_student:tiny, contrast",
-        "mCE",
-        "worst under",
+        "mCE less plain",
         "so3",
         "OA %, 2 votes",
     ):
         assert words in shown, words
     assert "exact McNemar" not in shown  # six pairs are for the document
     assert "exact McNemar" in pointcmt(*names[:2], *where).output
+    two = pointcmt(names[0], names[3], *where, "--corrupt", "modelnet-c").output
+    assert "worst under" in two
     alone = pointcmt(names[0], *where, "--corrupt", "modelnet-c").output
     assert "severities 1 to 5" in alone
     assert "drop-global" in alone

@@ -266,6 +266,20 @@ def test_several_checkpoints_stand_side_by_side(tmp_path: Path) -> None:
     assert len(written) == 5
 
 
+def test_robustness_over_seeds_has_a_table_of_its_own(tmp_path: Path) -> None:
+    toy_report.make(tmp_path, CLASSES, ("one", "two"))
+    document, _ = toy_report.run(
+        tmp_path, tmp_path / "out", "one", "two", corrupt="modelnet-c", command=("a",)
+    )
+    (group,) = document["groups"]
+    clean, mce = (group["robustness"]["modelnet-c"][key] for key in ("clean", "mce"))
+    assert mce["std"] > 0
+    row = f"{100 * clean['mean']:.1f} ± {100 * clean['std']:.1f} % {mce['mean']:.3f} ± {mce['std']:.3f} "
+    page = Page(tmp_path / "out" / "report.html")
+    assert "The same over seeds" in page.text
+    assert f"{group['name']} 2 {row}" in page.text
+
+
 def test_checkpoints_that_differ_in_their_ending_alone_have_a_name_and_a_card_each(
     tmp_path: Path,
 ) -> None:

@@ -1,6 +1,6 @@
 """What `pointcmt evaluate` shows of its document: short tables in 80 columns, and every class on request."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,10 @@ def show(document: Document, per_class: bool) -> None:
         _one(runs[0], document)
     else:
         _several(document)
-    _robustness(runs)
+    if any(group["n"] > 1 for group in document["groups"]):
+        _robustness_over_seeds(document["groups"])
+    else:
+        _robustness(runs)
 
 
 def _one(run: Run, document: Document) -> None:
@@ -154,12 +157,39 @@ def _robustness(runs: Sequence[Run]) -> None:
         console.table(
             "ModelNet-C's corruptions: OA % on test, mean; mCE of DGCNN is 1", columns, rows
         )
+    _by_kind(found, "checkpoint", _figure)
+
+
+def _robustness_over_seeds(groups: Sequence[Mapping[str, Any]]) -> None:
+    """Means of each group, and of mCE what is left of it beside the plain student's: less is better."""
+    found = {group["name"]: group for group in groups if "robustness" in group}
+    parts = {name: group["robustness"] for name, group in found.items()}
+    if any("modelnet-c" in each for each in parts.values()):
+        rows = []
+        for name, group in found.items():
+            each = parts[name]["modelnet-c"]
+            beside = group.get("against_plain", {}).get("robustness", {}).get("modelnet-c")
+            gain = _plain_spread(beside["mce"], "+") if beside else ""
+            errors = (_plain_spread(each[key]) for key in ("mce", "rmce"))
+            rows.append([name, group["n"], _spread(each["clean"]), *errors, gain])
+        columns = ["", "seeds", "clean OA %", "mCE", "RmCE", "mCE less plain's"]
+        console.table("ModelNet-C's corruptions, test, over seeds; less is better", columns, rows)
+    _by_kind(parts, "", _spread)
+
+
+def _plain_spread(found: Mapping[str, Any], sign: str = "") -> str:
+    mean, std = found["mean"], found["std"]
+    return f"{mean:{sign}.2f}" + ("" if std is None else f" ± {std:.2f}")
+
+
+def _by_kind(found: Mapping[str, Any], heading: str, cell: Callable[[Any], str]) -> None:
+    """OA by number of points and by rotation, a row for each of `found`."""
     for part, title in (("points", "points per cloud"), ("rotations", "rotation")):
         shown = {name: each[part] for name, each in found.items() if part in each}
         if shown:
             keys = list(next(iter(shown.values())))
-            rows = [[name, *map(_figure, each.values())] for name, each in shown.items()]
-            console.table(f"OA % on test, by {title}", ["checkpoint", *keys], rows)
+            rows = [[name, *map(cell, each.values())] for name, each in shown.items()]
+            console.table(f"OA % on test, by {title}", [heading, *keys], rows)
 
 
 def _corrupted(name: str, parts: Mapping[str, Any]) -> list[str]:

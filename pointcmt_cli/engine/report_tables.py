@@ -66,6 +66,7 @@ def words(document: Document) -> dict[str, Any]:
         "classes": classes(runs, split),
         "orders": ORDERS,
         "corruption": _of_runs(runs, lambda run: (run.get("robustness") or {}).get("modelnet-c")),
+        "corruption_groups": corruption_groups(document),
     }
 
 
@@ -140,6 +141,20 @@ def groups(document: Document) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = document["groups"]
     more = any(each["n"] > 1 or "against_plain" in each for each in found)
     return found if more and len(document["runs"]) > 1 else []
+
+
+def corruption_groups(document: Document) -> list[dict[str, Any]]:
+    """Errors under corruption of each group over seeds, and beside the plain student's."""
+    rows = []
+    for group in groups(document):
+        own, beside = (
+            (each.get("robustness") or {}).get("modelnet-c")
+            for each in (group, group.get("against_plain", {}))
+        )
+        if own:
+            row = {"name": group["name"], "seeds": group["n"], "own": own, "beside": beside or {}}
+            rows.append(row)
+    return rows
 
 
 def comparisons(document: Document, runs: Sequence[Run], split: str) -> list[dict[str, Any]]:

@@ -51,12 +51,21 @@ def spread(found: Mapping[str, float | None] | None, signed: bool = False) -> st
     return f"{mean}{deviation} {'points' if signed else '%'}"
 
 
+def figures(found: Mapping[str, float | None] | None, signed: bool = False) -> str:
+    """Mean and standard deviation of what is no share."""
+    if not found or found["mean"] is None:
+        return UNKNOWN
+    deviation = "" if found["std"] is None else f" ± {found['std']:.3f}"
+    return f"{found['mean']:{'+' if signed else ''}.3f}{deviation}"
+
+
 FILTERS = {
     "percent": percent,
     "interval": interval,
     "number": number,
     "points": points,
     "spread": spread,
+    "figures": figures,
     "chance": chance,
 }
 

@@ -70,6 +70,7 @@ def groups(runs: Sequence[Run]) -> list[dict[str, Any]]:
             "n": len(each),
             "seeds": [run["seed"] for run in each],
             **{key: spread(values) for key, values in scores.items()},
+            **over_seeds([run["robustness"] for run in each if "robustness" in run]),
         }
         yardstick = plain.get(twin_of(each[0]))
         if yardstick not in (None, group):
@@ -89,29 +90,53 @@ def repeated(runs: Sequence[Run]) -> Iterator[tuple[str, str]]:
 
 def against(students: Sequence[Run], plain: Sequence[Run], split: str) -> dict[str, Any]:
     """Overall accuracy less that of the plain student of the same seed; no p-value from fewer than 2 pairs."""
-    yardstick = {run["seed"]: score(run, split, "oa") for run in plain}
-    pairs = [
-        (score(run, split, "oa"), yardstick[run["seed"]])
-        for run in students
-        if run["seed"] in yardstick
-    ]
-    differences = [own - other for own, other in pairs]
+    yardstick = {run["seed"]: run for run in plain}
+    pairs = [(run, yardstick[run["seed"]]) for run in students if run["seed"] in yardstick]
+    scores = [(score(own, split, "oa"), score(other, split, "oa")) for own, other in pairs]
+    differences = [own - other for own, other in scores]
     result: dict[str, Any] = {
         "group": plain[0]["group"],
         "n": len(pairs),
         "difference": spread(differences) if pairs else None,
         "p_value": None,
+        **over_seeds(
+            [
+                less(own["robustness"], other["robustness"])
+                for own, other in pairs
+                if "robustness" in own
+            ]
+        ),
     }
     if len(pairs) > 1 and np.ptp(differences) > 1e-12:  # equal differences have no t
-        own, other = zip(*pairs, strict=True)
-        result["p_value"] = float(ttest_rel(own, other).pvalue)
+        result["p_value"] = float(ttest_rel(*zip(*scores, strict=True)).pvalue)
     return result
+
+
+def over_seeds(found: Sequence[Any]) -> dict[str, Any]:
+    """Under `robustness`, mean and spread of every number of it; nothing where it was not asked for."""
+    return {"robustness": _spreads(found)} if found else {}
+
+
+def less(own: Any, other: Any) -> Any:
+    """Every number of one tree, less that of another of the same form."""
+    if isinstance(own, Mapping):
+        return {key: less(value, other[key]) for key, value in own.items()}
+    if isinstance(own, Sequence):
+        return [less(*pair) for pair in zip(own, other, strict=True)]
+    return own - other
 
 
 def spread(values: Sequence[float]) -> dict[str, float | None]:
     """Mean, and sample standard deviation (n - 1), which one value does not have."""
     deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
     return {"mean": float(np.mean(values)), "std": deviation}
+
+
+def _spreads(trees: Sequence[Any]) -> Any:
+    """One tree of `spread`s; a list of severities counts as its mean."""
+    if isinstance(trees[0], Mapping):
+        return {key: _spreads([tree[key] for tree in trees]) for key in trees[0]}
+    return spread([float(np.mean(each)) for each in trees])
 
 
 def score(run: Run, split: str, key: str) -> float:
