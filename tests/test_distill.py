@@ -22,6 +22,8 @@ from pointcmt_cli.data.split import split_of
 from pointcmt_cli.data.store import ShapeSet
 from pointcmt_cli.engine import checkpoint
 from pointcmt_cli.engine.distill import distill
+from pointcmt_cli.engine.evaluation_document import training
+from pointcmt_cli.engine.trained import open_trained
 from pointcmt_cli.errors import DataError, PointCMTError, StaleError, UsageError
 from pointcmt_cli.models.distillation import Distillation
 from pointcmt_cli.records import Note, Progress, Record, Result
@@ -246,6 +248,19 @@ def test_the_generator_is_trained_once_and_again_when_its_input_changed(
     result, records = run(taught)
     assert result["checkpoint"] == str(tmp_path / "tiny-pointcmt.pt")
     assert "generator: held-out EMD" in notes(records)
+
+    def curves() -> set[str]:
+        trained = open_trained(tmp_path / "tiny-pointcmt.pt", tmp_path, "backbones")
+        return set(training(trained, tmp_path / "features.h5", True))
+
+    assert curves() == {"student", "generator"}
+    generator = checkpoint.load(tmp_path / "generator.pt")
+    made = {**generator["provenance"], "run_key": "another"}
+    checkpoint.save(tmp_path / "generator.pt", {**generator, "provenance": made})
+    assert curves() == {
+        "student"
+    }  # the curves beside it are of a generator that this student never had
+    checkpoint.save(tmp_path / "generator.pt", generator)
     _, records = run(replace(taught, epochs=2))
     assert "generator.pt matches: held-out EMD" in notes(records)
     write_toy_features(tmp_path / "features.h5", seed=5)

@@ -470,6 +470,19 @@ def test_the_tables_of_several_and_of_robustness(tmp_path: Path) -> None:
     assert toy_student.STORED == 96
 
 
+def test_the_teachers_curves_are_found_by_its_hash_under_another_name(tmp_path: Path) -> None:
+    write_data(tmp_path)
+    save(tmp_path / "a.pt", teacher_digest="theirs")
+    for name, digest in (("teacher.pt", "another"), ("teacher-2.pt", "theirs")):
+        save(tmp_path / name, "toy_student:tiny_teacher", group="teachers", digest=digest)
+        rows = f"epoch,loss\n1,{len(name)}\n"
+        (tmp_path / name).with_suffix(".metrics.csv").write_text(rows)
+    (run,) = document(tmp_path, "a.pt")["runs"]
+    assert run["training"] == {"teacher": [{"epoch": 1, "loss": len("teacher-2.pt")}]}
+    (tmp_path / "teacher-2.pt").write_bytes(b"damaged")
+    assert document(tmp_path, "a.pt")["runs"][0]["training"] == {}
+
+
 def test_a_damaged_history_has_gaps_and_stops_nothing(tmp_path: Path) -> None:
     beside = tmp_path / "a.metrics.csv"
     beside.write_text("epoch,loss\n1,0.5,9\n2,nan\n3,0;5\n4\n5;1\n")

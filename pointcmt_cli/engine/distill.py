@@ -28,7 +28,7 @@ from pointcmt_cli.engine.metrics import predict_logits, scores
 from pointcmt_cli.engine.ranks import Alone, launch
 from pointcmt_cli.engine.student_record import provenance, run_key, summary, why_anew
 from pointcmt_cli.engine.student_step import Meter, Resident, Step, Stepper
-from pointcmt_cli.engine.train_generator import train_generator
+from pointcmt_cli.engine.train_generator import generator_key, train_generator
 from pointcmt_cli.errors import DataError, StaleError
 from pointcmt_cli.models.classifier import Classifier
 from pointcmt_cli.records import Note, Progress, Records, Result
@@ -86,8 +86,9 @@ def train_student(config: DistillConfig, features: Features, ranks: Alone, key: 
     if len(train) < 2:
         raise DataError(f"{config.features} has {len(train)} train shapes; at least 2 are needed")
     objective = discovery.build("objectives", config.objective, config.objective_options).to(device)
-    generator = None
+    generator, made_by = None, None
     if getattr(objective, "needs_generator", False):
+        made_by = generator_key(config, features, device)
         if ranks.first:
             generator = yield from train_generator(config, features, device)
         generator = ranks.module_of_first(generator)
@@ -134,7 +135,7 @@ def train_student(config: DistillConfig, features: Features, ranks: Alone, key: 
         yield Progress(config.out.stem, epoch + 1, config.epochs, "epochs", shown(row))
     if config.select == "held-out" and best.epoch:
         resume.load_best(student)
-    done = (config, features, device, history, best, resume)
+    done = (config, features, device, history, best, resume, made_by)
     yield Result(ranks.from_first(finish, student, *done))
 
 
@@ -146,6 +147,7 @@ def finish(
     history: list[Any],
     best: "loop.Best",
     resume: loop.Resume,
+    made_by: str | None,
 ) -> dict[str, Any]:
     """The scores and the files of a trained student; returns the stage's result."""
     assert config.out is not None
@@ -159,7 +161,7 @@ def finish(
         classes=features.shapes.classes,
         config=config,
         metrics=metrics,
-        provenance=provenance(config, features, resume.key),
+        provenance=provenance(config, features, resume.key, made_by),
     )
     loop.write_run(config.out, asdict(config), history)
     if config.tensorboard:

@@ -124,23 +124,27 @@ def training(trained: Trained, path: Path, with_generator: bool) -> dict[str, li
     """Rows per epoch from the .metrics.csv files of the run and of what it was made from, where they are found."""
     own = "teacher" if trained.is_teacher else "student"
     found = {own: history(trained.path)}
+    made = trained.provenance
     if not trained.is_teacher:
-        folders = (path.parent, trained.path.parent)
-        teachers = [folder / "teacher.pt" for folder in folders]
-        digest = trained.provenance.get("teacher_digest")
-        found["teacher"] = next((history(each) for each in teachers if is_of(each, digest)), [])
-    generator = trained.values["config"].get("generator")
-    if with_generator and generator:
-        found["generator"] = history(trained.path.with_name(Path(generator).name))
+        folders = dict.fromkeys((path.parent, trained.path.parent))
+        teachers = [each for folder in folders for each in sorted(folder.glob("teacher*.pt"))]
+        found["teacher"] = history_of(teachers, "digest", made.get("teacher_digest"))
+    if with_generator:
+        generator = trained.path.with_name(Path(trained.values["config"]["generator"]).name)
+        found["generator"] = history_of([generator], "run_key", made.get("generator_key"))
     return {stage: rows for stage, rows in found.items() if rows}
 
 
-def is_of(teacher: Path, digest: str | None) -> bool:
-    """Whether this file is the teacher of that hash."""
-    if digest is None or not teacher.exists():
+def history_of(candidates: Sequence[Path], field: str, value: str | None) -> list[dict[str, Any]]:
+    """The history of the first of these checkpoints whose provenance says `field` is `value`; none, if none does."""
+    return next((history(each) for each in candidates if _says(each, field, value)), [])
+
+
+def _says(path: Path, field: str, value: str | None) -> bool:
+    if value is None or not path.exists():
         return False
     try:
-        return bool(checkpoint.load(teacher).get("provenance", {}).get("digest") == digest)
+        return bool(checkpoint.load(path).get("provenance", {}).get(field) == value)
     except DataError:
         return False
 

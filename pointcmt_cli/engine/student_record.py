@@ -50,8 +50,10 @@ def _init_digest(config: DistillConfig) -> str | None:
     return file_digest(config.init) if config.init else None
 
 
-def provenance(config: DistillConfig, features: Features, key: str) -> dict[str, Any]:
-    """What the checkpoint was made from."""
+def provenance(
+    config: DistillConfig, features: Features, key: str, generator_key: str | None
+) -> dict[str, Any]:
+    """What the checkpoint was made from; `generator_key` is None where no generator was needed."""
     attributes = features.shapes.attributes
     names = ("source_layout", "variant", "up", "views_digest", "teacher_digest", "teacher")
     return {
@@ -61,6 +63,7 @@ def provenance(config: DistillConfig, features: Features, key: str) -> dict[str,
         "objective_options": dict(config.objective_options),
         "features_digest": features.shapes.digest,
         **({"init_digest": _init_digest(config)} if config.init else {}),
+        **({"generator_key": generator_key} if generator_key else {}),
         "stored_points": features.shapes.points.shape[1],
         **{name: str(attributes[name]) for name in names if name in attributes},
         "counts": features.shapes.counts(),
