@@ -1,12 +1,11 @@
 """`pointcmt compare`: several checkpoints side by side on one page."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from pointcmt_cli.commands import options
-from pointcmt_cli.commands.evaluate import ROBUSTNESS, SCORING
 from pointcmt_cli.commands.evaluate import evaluate as score
 from pointcmt_cli.config import EvaluateConfig
 from pointcmt_cli.errors import UsageError
@@ -31,21 +30,9 @@ def compare(
             rich_help_panel=options.FILES,
         ),
     ] = None,
-    votes: Annotated[
-        int, typer.Option(min=1, help="As of `evaluate`.", rich_help_panel=SCORING)
-    ] = EvaluateConfig.votes,
-    corrupt: Annotated[
-        Literal["modelnet-c", "all"] | None,
-        typer.Option(help="As of `evaluate`.", rich_help_panel=ROBUSTNESS),
-    ] = EvaluateConfig.corrupt,
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            "--data",
-            help="features.h5 or views.h5; by default the one in --work.",
-            rich_help_panel=options.FILES,
-        ),
-    ] = None,
+    votes: options.VotesOption = EvaluateConfig.votes,
+    corrupt: options.CorruptOption = EvaluateConfig.corrupt,
+    data: options.ScoredDataOption = EvaluateConfig.data,
     work: options.WorkOption = EvaluateConfig.work,
     seed: options.SeedOption = EvaluateConfig.seed,
     device: options.DeviceOption = EvaluateConfig.device,

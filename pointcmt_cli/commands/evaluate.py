@@ -2,16 +2,13 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast, get_args
+from typing import Annotated, Any, cast, get_args
 
 import typer
 
 from pointcmt_cli.commands import evaluate_tables, options
 from pointcmt_cli.config import EvaluateConfig, Rotations
 from pointcmt_cli.errors import PointCMTError, UsageError
-
-SCORING = "Scoring"
-ROBUSTNESS = "Robustness"
 
 
 def evaluate(
@@ -23,40 +20,25 @@ def evaluate(
             show_default=False,
         ),
     ],
-    votes: Annotated[
-        int,
-        typer.Option(
-            min=1,
-            help="Passes averaged per shape: the first as it is, the others scaled per axis by 0.85 to 1.15; "
-            "shown beside the single pass.",
-            rich_help_panel=SCORING,
-        ),
-    ] = EvaluateConfig.votes,
+    votes: options.VotesOption = EvaluateConfig.votes,
     per_class: Annotated[
         bool,
         typer.Option(
             "--per-class",
             help="Also every class: precision, recall, F1, and what it is taken for.",
-            rich_help_panel=SCORING,
+            rich_help_panel=options.SCORING,
         ),
     ] = False,
     batch_size: Annotated[
-        int, typer.Option(min=1, help="Shapes per batch.", rich_help_panel=SCORING)
+        int, typer.Option(min=1, help="Shapes per batch.", rich_help_panel=options.SCORING)
     ] = EvaluateConfig.batch_size,
-    corrupt: Annotated[
-        Literal["modelnet-c", "all"] | None,
-        typer.Option(
-            help="ModelNet-C's seven corruptions at five severities, made on the fly; all: also --points and "
-            "--rotations.",
-            rich_help_panel=ROBUSTNESS,
-        ),
-    ] = EvaluateConfig.corrupt,
+    corrupt: options.CorruptOption = EvaluateConfig.corrupt,
     points: Annotated[
         str | None,
         typer.Option(
             metavar="N,...",
             help="Also with so many points, e.g. 1024,512,256,128,64.",
-            rich_help_panel=ROBUSTNESS,
+            rich_help_panel=options.ROBUSTNESS,
         ),
     ] = None,
     rotations: Annotated[
@@ -64,17 +46,10 @@ def evaluate(
         typer.Option(
             metavar="z,so3",
             help="Also turned about the vertical axis (z) or by any rotation (so3).",
-            rich_help_panel=ROBUSTNESS,
+            rich_help_panel=options.ROBUSTNESS,
         ),
     ] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            "--data",
-            help="features.h5 or views.h5; by default the one in --work. A teacher needs views.h5.",
-            rich_help_panel=options.FILES,
-        ),
-    ] = None,
+    data: options.ScoredDataOption = EvaluateConfig.data,
     work: options.WorkOption = EvaluateConfig.work,
     seed: options.SeedOption = EvaluateConfig.seed,
     device: options.DeviceOption = EvaluateConfig.device,

@@ -63,6 +63,8 @@ def _lines(run: Run) -> list[str]:
             f"alone: student {_percent(agreed['only_student'])}, teacher {_percent(agreed['only_teacher'])}"
         )
     fitted = single["calibration"]
+    if "voted" in found and single["top5"] is not None:  # else it has a column
+        lines.append(f"top-5: {_percent(single['top5'])}")
     if fitted["ece_scaled"] is not None:
         lines.append(
             f"calibration: ECE {_percent(fitted['ece'])}, and {_percent(fitted['ece_scaled'])} at temperature "

@@ -6,7 +6,7 @@ A command annotates a parameter with one of these types and takes its default fr
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -21,6 +21,10 @@ RUN = "Run"
 """Panel of the options that say how a stage runs: seed, device, workers, force."""
 TRAINING = "Training"
 """Panel of the options that say how a network is trained."""
+SCORING = "Scoring"
+"""Panel of the options that say how a checkpoint is scored."""
+ROBUSTNESS = "Robustness"
+"""Panel of the options that say what is done to the clouds before they are scored."""
 
 
 def _positive(value: float) -> float:
@@ -88,6 +92,33 @@ TensorboardOption = Annotated[
         "--tensorboard",
         help="Write TensorBoard scalars beside the checkpoint.",
         rich_help_panel=RUN,
+    ),
+]
+VotesOption = Annotated[
+    int,
+    typer.Option(
+        "--votes",
+        min=1,
+        help="Passes averaged per shape: the first as it is, the others scaled per axis by 0.85 to 1.15; "
+        "shown beside the single pass.",
+        rich_help_panel=SCORING,
+    ),
+]
+CorruptOption = Annotated[
+    Literal["modelnet-c", "all"] | None,
+    typer.Option(
+        "--corrupt",
+        help="ModelNet-C's seven corruptions at five severities, made on the fly; all: also fewer points and "
+        "rotations.",
+        rich_help_panel=ROBUSTNESS,
+    ),
+]
+ScoredDataOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        help="features.h5 or views.h5; by default the one in --work. A teacher needs views.h5.",
+        rich_help_panel=FILES,
     ),
 ]
 
