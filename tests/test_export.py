@@ -116,6 +116,19 @@ def test_other_tools_read_the_metadata(shipped: Any) -> None:
         assert json.loads(archive.read(name))["class_names"] == CLASSES
 
 
+def test_no_folder_of_this_machine_and_no_cloud_is_in_the_file(shipped: Any) -> None:
+    """The exporters write where each node stood in which source file, and what it was traced with."""
+    for form in GRAPHS:
+        path = shipped[0] / f"tiny.{form}"
+        content = path.read_bytes()
+        if form == "pt2":
+            with zipfile.ZipFile(path) as archive:
+                content = b"".join(archive.read(name) for name in archive.namelist())
+        assert str(Path(toy_student.__file__).parent).encode() not in content
+        assert b"toy_student.py" not in content
+    assert torch.export.load(path).example_inputs is None
+
+
 def test_what_branches_on_the_number_of_points_takes_one_number_and_says_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -267,8 +280,8 @@ def test_the_command_shows_size_difference_and_latency(
     for text in (
         "MiB",
         "2 or more",
-        "64 clouds; batches of 1, 7, 64",
-        "2, 19, 57, 64, 96 points",
+        "64 clouds, in batches of 1, 7, 64",
+        "2, 19, 57, 64, 96",
         "- (not asked for)",
         "equal to",
     ):

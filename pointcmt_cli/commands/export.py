@@ -122,21 +122,24 @@ def _rows(result: dict[str, Any]) -> list[tuple[str, str]]:
     takes = f"{fewest} to {most}" if most else f"{fewest} or more"
     if fewest == most:
         takes = f"{most} only: {result['points_fixed_because']}"
+    elif result["points"] != fewest:
+        takes += f" (trained with {result['points']})"
     sizes = ", ".join(map(str, result["batch_sizes"]))
     counts = ", ".join(map(str, result["points_compared"]))
     rounding = result["precision"] == "int8"
     allowed = "(rounding)" if rounding else f"(allowed {result['tolerance']:.1e})"
     rows = [
         ("size", f"{result['bytes'] / 2**20:.2f} MiB"),
-        ("input", f"points (batch, points, 3) float32, trained with {result['points']}"),
+        ("input", "points (batch, points, 3) float32"),
         ("points it takes", takes),
         ("output", f"probabilities (batch, {result['classes']})"),
-        ("largest difference from eager", f"{result['difference']:.1e} {allowed}"),
-        ("compared on", f"{result['clouds']} clouds; batches of {sizes}; {counts} points"),
+        ("off eager by at most", f"{result['difference']:.1e} {allowed}"),
+        ("compared on", f"{result['clouds']} clouds, in batches of {sizes}"),
+        ("with points", counts),
     ]
     if result["precision"] != "float32":
         change = f"{console.percent(result['accuracy'])} (eager {console.percent(result['accuracy_eager'])})"
-        rows.append((f"held-out accuracy, {result['held_out']} clouds", change))
+        rows.append(("held-out accuracy", f"{change}, {result['held_out']} clouds"))
     rows += [
         ("one cloud, eager", f"{result['eager_ms']:.1f} ms"),
         (f"one cloud, {result['format']}", f"{result['exported_ms']:.1f} ms"),

@@ -93,7 +93,7 @@ def write_onnx(trained: Trained, example: Tensor, free: bool, half: bool, path: 
 
 
 def tidy(graph: Any) -> None:
-    """Take out what is constant, double or unused.
+    """Take out what is constant, double or unused, and what the exporter says of each node: where in the source it was.
 
     Not by the exporter's own optimizer, which takes x + 1e-9 for x: PCT divides by that.
     """
@@ -104,6 +104,7 @@ def tidy(graph: Any) -> None:
     optimizer.remove_unused_nodes(graph)
     passes.RemoveUnusedFunctionsPass()(graph)
     passes.RemoveUnusedOpsetsPass()(graph)
+    passes.ClearMetadataAndDocStringPass()(graph)
 
 
 def save_onnx(proto: Any, metadata: Mapping[str, Any], path: Path) -> None:
@@ -123,10 +124,21 @@ def write_pt2(trained: Trained, example: Tensor, free: bool, half: bool, path: P
     """A torch.export archive."""
     with _exporting("pt2", trained), quiet():
         program, points = _captured(trained, example, free, half)
+        forget(program)
     metadata = json.dumps(metadata_of(trained, points, _precision(half)))
     with quiet(), path.open("wb") as file:
         torch.export.save(program, file, extra_files={METADATA: metadata})
     return points
+
+
+def forget(program: torch.export.ExportedProgram) -> None:
+    """Take out where in the source each node was, and the clouds that it was traced with: nobody's files are in it."""
+    program.example_inputs = None
+    for module in program.graph_module.modules():
+        if isinstance(module, torch.fx.GraphModule):
+            for node in module.graph.nodes:
+                for key in ("stack_trace", "nn_module_stack", "source_fn_stack", "torch_fn"):
+                    node.meta.pop(key, None)
 
 
 def write_safetensors(

@@ -23,6 +23,8 @@ NARROW = 16
 CALIBRATION = 128
 """Clouds whose ranges are looked at."""
 BATCH = 8
+LARGEST = 2**28
+"""Elements of a weight that is still folded."""
 
 
 class Clouds:
@@ -45,8 +47,10 @@ def quantise(path: Path, clouds: NDArray[np.float32]) -> None:
     with tempfile.TemporaryDirectory() as folder, quiet():
         plain, small = Path(folder) / "plain.onnx", Path(folder) / "int8.onnx"
         try:
-            # constants are folded and layers fused first, or they would not be known as layers
-            quantization.shape_inference.quant_pre_process(path, plain, skip_symbolic_shape=True)
+            fold(path, plain)
+            quantization.shape_inference.quant_pre_process(
+                plain, plain, skip_symbolic_shape=True, skip_optimization=True
+            )
             layers = _layers(onnx.load(plain))
             if not layers:
                 raise PointCMTError("int8: the graph has no layer whose weights are constant")
@@ -61,6 +65,19 @@ def quantise(path: Path, clouds: NDArray[np.float32]) -> None:
             ) from error
         proto = onnx.load(small)
     save_onnx(proto, about, path)
+
+
+def fold(path: Path, out: Path) -> None:
+    """Weights that the graph computes of others are written as such, or they would not be known as weights.
+
+    Not by onnxruntime, which also turns products around, weights first, to save a transposition: its quantisation
+    takes them for activations then.
+    """
+    ir, optimizer = extra("onnx_ir"), extra("onnxscript.optimizer")
+    graph = ir.load(path)
+    optimizer.fold_constants(graph, input_size_limit=LARGEST, output_size_limit=LARGEST)
+    optimizer.remove_unused_nodes(graph)
+    ir.save(graph, out)
 
 
 def _layers(proto: Any) -> list[str]:

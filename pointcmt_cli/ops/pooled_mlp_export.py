@@ -35,7 +35,7 @@ def exported(
         for linear, (by, to) in zip(linears[1:-1], affine[1:-1], strict=True):
             rows = F.relu(F.linear(rows, linear.weight * by[:, None], to))
         flat = rows.reshape(-1, rows.shape[-1])
-        products = (linears[-1].weight * sign[:, None]) @ flat.mT  # (CL, B M k)
+        products = F.linear(flat, linears[-1].weight * sign[:, None]).mT.contiguous()  # (CL, B M k)
         maxima = products.view(len(products), -1, rows.shape[2]).amax(dim=-1)
         best = maxima.mT.reshape(*rows.shape[:2], -1) * sign
     pooled = best * scale + shift
