@@ -23,12 +23,15 @@ def milliseconds(
     rounds: int = ROUNDS,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, float]:
-    """Median of some rounds, each of which takes every call in turn; the first call of each is not counted."""
+    """Median of some rounds, each of which takes every call in turn.
+
+    Each is called twice, and the second one counts: a runtime's threads spin for a while after its call, and would
+    take the cores from whatever comes next.
+    """
     times: dict[str, list[float]] = {name: [] for name in calls}
-    for call in calls.values():
-        call()
     for _ in range(rounds):
         for name, call in calls.items():
+            call()
             began = clock()
             call()
             times[name].append(1000 * (clock() - began))
