@@ -80,12 +80,14 @@ def show(groups: list[dict[str, Any]]) -> None:
             print("|", " | ".join([title + key, *(_percent(of(each)[key]) for each in parts)]), "|")
 
 
-def _percent(value: dict[str, float]) -> str:
-    return f"{100 * value['mean']:.1f} ± {100 * value['std']:.1f}"
+def _percent(value: dict[str, float | None]) -> str:
+    return _figure({key: each and 100 * each for key, each in value.items()}, digits=1)
 
 
-def _figure(value: dict[str, float], sign: str = "") -> str:
-    return f"{value['mean']:{sign}.3f} ± {value['std']:.3f}"
+def _figure(value: dict[str, float | None], sign: str = "", digits: int = 3) -> str:
+    """One seed has no spread."""
+    spread = "" if value["std"] is None else f" ± {value['std']:.{digits}f}"
+    return f"{value['mean']:{sign}.{digits}f}{spread}"
 
 
 if __name__ == "__main__":

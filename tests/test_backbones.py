@@ -150,6 +150,25 @@ def assert_close_to_norm(
     assert gap <= (1e-7 if exact else 1e-4) * (float(expected.norm()) + 1e-3), (name, gap)
 
 
+def test_a_norm_without_running_statistics_is_exported_as_it_is_written() -> None:
+    linears, _ = layers([8, 16], bias=True)
+    norms = [nn.BatchNorm1d(width, track_running_stats=False).eval() for width in (8, 16)]
+
+    class Net(nn.Module):
+        """Rows in, maxima out."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.linears, self.norms = linears, nn.ModuleList(norms)
+
+        def forward(self, rows: Tensor) -> Tensor:
+            return pooled_mlp(rows, None, None, list(self.linears), list(self.norms))
+
+    rows = torch.randn(2, 3, 5, 8)
+    program = torch.export.export(Net(), (rows,)).module()
+    torch.testing.assert_close(program(rows), Net()(rows))
+
+
 def test_a_bias_before_a_batch_norm_has_gradient_zero() -> None:
     linears, norms = layers([8, 16], bias=True)
     first = torch.randn(2, 3, 5, 8)

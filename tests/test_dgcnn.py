@@ -146,6 +146,7 @@ def test_in_eval_mode_no_near_tie_is_decided_by_rounding() -> None:
         network.eval()
         expected = copy.deepcopy(network).double()(points.double())
         together, alone = network(points), torch.cat([network(each[None]) for each in points])
+        assert network.edges[0](points[:1]).dtype == torch.float64
     assert together.dtype == torch.float32
     torch.testing.assert_close(together.double(), expected, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(alone, together, rtol=1e-5, atol=1e-5)

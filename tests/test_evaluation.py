@@ -198,6 +198,12 @@ def test_runs_are_grouped_over_seeds_and_tested_against_the_plain_ones() -> None
     assert "against_plain" not in longer  # no plain one was trained for 100 epochs
     assert (taught["name"], longer["name"]) == ("net, taught", "net, taught, epochs 100")
     assert longer["oa"]["std"] is None
+    begun = {
+        **a_run("taught", 0, 0.8),
+        "provenance": {"kind": "student", "init_digest": "abcdefgh"},
+    }
+    names = [each["name"] for each in groups([runs[0], {**begun, "group": group_of(begun)}])]
+    assert names == ["net, taught, init none", "net, taught, init abcdef"]
 
 
 def test_robustness_is_averaged_over_seeds_and_compared_pair_by_pair() -> None:
@@ -451,7 +457,7 @@ def test_the_tables_of_several_and_of_robustness(tmp_path: Path) -> None:
     shown = pointcmt(*names, *where, "--corrupt", "all", "--votes", "2").output
     for words in (
         "Mean ± standard deviation over training seeds",
-        "less plain",
+        "OA less plain",
         "toy_student:tiny, contrast",
         "mCE less plain",
         "so3",

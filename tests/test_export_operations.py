@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pointcmt_cli import api
-from pointcmt_cli.engine.export_formats import tidy
+from pointcmt_cli.engine.export_formats import forget, tidy
 from pointcmt_cli.engine.exported_torch import quiet
 from pointcmt_cli.ops.points_plain import to_onnx
 
@@ -45,6 +45,10 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         program = torch.export.export(Operations(), (lattice(4, 100),), dynamic_shapes=free)
         assert "pointcmt" not in str(program.graph)
         assert [str(node.target) for node in program.graph.nodes].count("while_loop") == 2
+        forget(program)
+        graphs = [each.graph for each in program.graph_module.modules() if hasattr(each, "graph")]
+        assert len(graphs) == 5  # a condition and a body for each loop
+        assert not any("stack_trace" in node.meta for graph in graphs for node in graph.nodes)
         return program.module()
     runtime = pytest.importorskip("onnxruntime")
     path = tmp_path_factory.mktemp("onnx") / "operations.onnx"
@@ -62,6 +66,7 @@ def save(path: Path, free: Any) -> None:
     kinds = [node.op_type for node in made.model_proto.graph.node]
     assert kinds.count("Loop") == 2
     assert len(kinds) < 250
+    assert b"points_plain.py" not in made.model_proto.SerializeToString()  # in loops neither
     made.save(path)
 
 

@@ -55,18 +55,31 @@ def test_half_is_half_and_says_what_it_costs(form: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "options", "share", "weights"),
+    [
+        ("pointnet", {}, 0.35, 100_000),
+        ("pointnet2", {"centres": "16,8"}, 0.35, 700_000),
+        ("dgcnn", {"neighbours": "8"}, 0.6, 500_000),  # its edge convolutions are in float64
+    ],
+)
 def test_int8_is_a_quarter_and_takes_any_batch_and_number(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    name: str,
+    options: dict[str, Any],
+    share: float,
+    weights: int,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     write_data(tmp_path, 30)
-    model = save(tmp_path / "net.pt", "pointnet")
+    model = save(tmp_path / "net.pt", name, options)
     command.export(tmp_path / "net.pt", int8=True, max_drop=1.0, work=tmp_path, compiled=False)
     shown = " ".join(capsys.readouterr().out.split())
     assert "onnx, int8" in shown
     for text in ("clouds", "eager", "(rounding)"):
         assert text in shown
-    assert (tmp_path / "net.onnx").stat().st_size < 0.35 * (tmp_path / "net.pt").stat().st_size
-    assert initializers(tmp_path / "net.onnx")["INT8"] > 100_000
+    assert (tmp_path / "net.onnx").stat().st_size < share * (tmp_path / "net.pt").stat().st_size
+    assert initializers(tmp_path / "net.onnx")["INT8"] > weights
     exported = stage.OPEN["onnx"](tmp_path / "net.onnx")
     assert exported.metadata["precision"] == "int8"
     clouds = read_shapes(tmp_path / "views.h5").points[:5, :50]

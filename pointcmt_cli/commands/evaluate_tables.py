@@ -159,24 +159,27 @@ def _robustness(runs: Sequence[Run]) -> None:
         console.table(
             "ModelNet-C's corruptions: OA % on test, mean; mCE of DGCNN is 1", columns, rows
         )
-    _by_kind(found, "checkpoint", _figure)
+    _by_kind(list(found.items()), "checkpoint", _figure)
 
 
 def _robustness_over_seeds(groups: Sequence[Mapping[str, Any]]) -> None:
-    """Means of each group, and of mCE what is left of it beside the plain student's: less is better."""
-    found = {group["name"]: group for group in groups if "robustness" in group}
-    parts = {name: group["robustness"] for name, group in found.items()}
-    if any("modelnet-c" in each for each in parts.values()):
-        rows = []
-        for name, group in found.items():
-            each = parts[name]["modelnet-c"]
-            beside = group.get("against_plain", {}).get("robustness", {}).get("modelnet-c")
-            gain = _plain_spread(beside["mce"], "+") if beside else ""
-            errors = (_plain_spread(each[key]) for key in ("mce", "rmce"))
-            rows.append([name, group["n"], _spread(each["clean"]), *errors, gain])
-        columns = ["", "seeds", "clean OA %", "mCE", "RmCE", "mCE less plain's"]
-        console.table("ModelNet-C's corruptions, test, over seeds; less is better", columns, rows)
-    _by_kind(parts, "", _spread)
+    """Means of each group, and of mCE what is left of it beside the plain student's."""
+    found = [group for group in groups if "robustness" in group]
+    rows = []
+    for group in found:
+        each = group["robustness"].get("modelnet-c")
+        if each is None:
+            continue
+        beside = group.get("against_plain", {}).get("robustness", {}).get("modelnet-c")
+        gain = _plain_spread(beside["mce"], "+") if beside else ""
+        means = {kind: value["mean"] for kind, value in each["corruptions"].items()}
+        worst = min(means, key=lambda kind: means[kind])
+        cells = [_spread(each["clean"]), _plain_spread(each["mce"]), gain]
+        rows.append([group["name"], group["n"], *cells, f"{worst}: {_figure(means[worst])}"])
+    if rows:
+        columns = ["", "seeds", "clean OA %", "mCE", "mCE less plain's", "worst under"]
+        console.table("ModelNet-C's corruptions over seeds, test; mCE of DGCNN is 1", columns, rows)
+    _by_kind([(group["name"], group["robustness"]) for group in found], "", _spread)
 
 
 def _plain_spread(found: Mapping[str, Any], sign: str = "") -> str:
@@ -184,14 +187,15 @@ def _plain_spread(found: Mapping[str, Any], sign: str = "") -> str:
     return f"{mean:{sign}.2f}" + ("" if std is None else f" ± {std:.2f}")
 
 
-def _by_kind(found: Mapping[str, Any], heading: str, cell: Callable[[Any], str]) -> None:
+def _by_kind(
+    found: Sequence[tuple[str, Mapping[str, Any]]], heading: str, cell: Callable[[Any], str]
+) -> None:
     """OA by number of points and by rotation, a row for each of `found`."""
     for part, title in (("points", "points per cloud"), ("rotations", "rotation")):
-        shown = {name: each[part] for name, each in found.items() if part in each}
+        shown = [(name, each[part]) for name, each in found if part in each]
         if shown:
-            keys = list(next(iter(shown.values())))
-            rows = [[name, *map(cell, each.values())] for name, each in shown.items()]
-            console.table(f"OA % on test, by {title}", [heading, *keys], rows)
+            rows = [[name, *map(cell, each.values())] for name, each in shown]
+            console.table(f"OA % on test, by {title}", [heading, *shown[0][1]], rows)
 
 
 def _corrupted(name: str, parts: Mapping[str, Any]) -> list[str]:

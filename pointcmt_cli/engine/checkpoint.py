@@ -9,7 +9,7 @@ import io
 from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import version
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import torch
@@ -101,6 +101,30 @@ def describe(
         "provenance": plain(dict(provenance)),
         "state_dict": {key: value.detach().cpu() for key, value in model.state_dict().items()},
     }
+
+
+def without_paths(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The same dict with absolute paths in `config` and `provenance` cut to their last name, and which these are."""
+    shortened: list[str] = []
+
+    def cut(value: Any, place: str) -> Any:
+        if isinstance(value, Mapping):
+            return {key: cut(each, f"{place}.{key}") for key, each in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [cut(each, place) for each in value]
+        kinds = (PurePosixPath, PureWindowsPath)
+        found = [
+            kind(value) for kind in kinds if isinstance(value, str) and kind(value).is_absolute()
+        ]
+        if not found:
+            return value
+        shortened.append(place)
+        return found[-1].name
+
+    return {
+        key: cut(value, key) if key in ("config", "provenance") else value
+        for key, value in values.items()
+    }, shortened
 
 
 def rebuild(values: Mapping[str, Any], path: Path) -> Classifier:

@@ -129,15 +129,17 @@ def training(trained: Trained, path: Path, with_generator: bool) -> dict[str, li
         folders = dict.fromkeys((path.parent, trained.path.parent))
         teachers = [each for folder in folders for each in sorted(folder.glob("teacher*.pt"))]
         found["teacher"] = history_of(teachers, "digest", made.get("teacher_digest"))
-    if with_generator:
-        generator = trained.path.with_name(Path(trained.values["config"]["generator"]).name)
-        found["generator"] = history_of([generator], "run_key", made.get("generator_key"))
+    generator = trained.values["config"].get("generator")
+    if with_generator and generator:
+        beside = trained.path.with_name(Path(generator).name)
+        found["generator"] = history_of([beside], "run_key", made.get("generator_key"))
     return {stage: rows for stage, rows in found.items() if rows}
 
 
 def history_of(candidates: Sequence[Path], field: str, value: str | None) -> list[dict[str, Any]]:
-    """The history of the first of these checkpoints whose provenance says `field` is `value`; none, if none does."""
-    return next((history(each) for each in candidates if _says(each, field, value)), [])
+    """The first history beside one of these checkpoints whose provenance says `field` is `value`; or none."""
+    found = (history(each) for each in candidates if _says(each, field, value))
+    return next(filter(None, found), [])
 
 
 def _says(path: Path, field: str, value: str | None) -> bool:

@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from pointcmt_cli.data.files import plain
+from pointcmt_cli.engine import checkpoint
 from pointcmt_cli.engine.exported import as_text, extra, line
 from pointcmt_cli.engine.exported_torch import METADATA, metadata_of, minimum_points, quiet
 from pointcmt_cli.engine.trained import Trained
@@ -147,7 +148,8 @@ def write_safetensors(
     """Weights, and in the header the metadata and all of the checkpoint that is not a tensor."""
     points = (minimum_points(trained), None)
     kept = {key: value for key, value in trained.values.items() if key != "state_dict"}
-    metadata = {**metadata_of(trained, points, _precision(half)), "checkpoint": plain(kept)}
+    shipped, _ = checkpoint.without_paths(plain(kept))
+    metadata = {**metadata_of(trained, points, _precision(half)), "checkpoint": shipped}
     state = half_state(trained.model) if half else trained.model.state_dict()
     tensors = {name: value.detach().clone().contiguous() for name, value in state.items()}
     save_file(tensors, path, metadata=as_text(metadata))

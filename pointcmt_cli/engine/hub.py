@@ -8,7 +8,7 @@ pushed, except that absolute paths have become names: they say who made it, and 
 import json
 import os
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -53,7 +53,9 @@ def push(config: PushConfig) -> Records:
             f"{path} holds a {kind}; push takes the checkpoint of a student or a teacher"
         )
     hub = Hub(config.repo_id)
-    settings, shortened = without_paths({k: v for k, v in values.items() if k != "state_dict"})
+    settings, shortened = checkpoint.without_paths(
+        {k: v for k, v in values.items() if k != "state_dict"}
+    )
     if shortened:
         yield Note(f"paths of this machine become names: {', '.join(shortened)}")
     card, note = card_of(path, config.card, values, config.repo_id)
@@ -109,30 +111,6 @@ def pull(config: PullConfig) -> Records:
             "metrics": values["metrics"],
         }
     )
-
-
-def without_paths(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """The same dict with absolute paths in `config` and `provenance` cut to their last name, and which these are."""
-    shortened: list[str] = []
-
-    def cut(value: Any, place: str) -> Any:
-        if isinstance(value, Mapping):
-            return {key: cut(each, f"{place}.{key}") for key, each in value.items()}
-        if isinstance(value, (list, tuple)):
-            return [cut(each, place) for each in value]
-        kinds = (PurePosixPath, PureWindowsPath)
-        found = [
-            kind(value) for kind in kinds if isinstance(value, str) and kind(value).is_absolute()
-        ]
-        if not found:
-            return value
-        shortened.append(place)
-        return found[-1].name
-
-    return {
-        key: cut(value, key) if key in ("config", "provenance") else value
-        for key, value in values.items()
-    }, shortened
 
 
 def _as_json(settings: Mapping[str, Any], path: Path) -> bytes:

@@ -145,18 +145,25 @@ def score(run: Run, split: str, key: str) -> float:
 
 
 def _names(runs: Sequence[Run]) -> list[str]:
-    """What to call each group: plug-ins and options; settings where these are not enough to tell them apart."""
+    """What to call each group: plug-ins and options; what else differs, where these do not tell them apart."""
     short = [_short(run) for run in runs]
     named = []
     for run, name in zip(runs, short, strict=True):
-        alike = [settings(other) for other, also in zip(runs, short, strict=True) if also == name]
+        alike = [_all(other) for other, also in zip(runs, short, strict=True) if also == name]
         differing = [
             f"{key} {value}"
-            for key, value in settings(run).items()
+            for key, value in _all(run).items()
             if any(other.get(key) != value for other in alike)
         ]
         named.append(", ".join([name, *differing]))
     return named
+
+
+def _all(run: Run) -> dict[str, Any]:
+    """The settings, and of what it was made from the start of each hash."""
+    made = {key: run["provenance"].get(key) for key in ("views_digest", "init_digest")}
+    words = {"views_digest": "views", "init_digest": "init"}
+    return settings(run) | {words[key]: str(value or "none")[:6] for key, value in made.items()}
 
 
 def _short(run: Run) -> str:

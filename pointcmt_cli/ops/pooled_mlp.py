@@ -47,7 +47,8 @@ def pooled_mlp(
     layers = [cast("nn.Linear", each) for each in linears]
     batch_norms = [cast("nn.BatchNorm1d", each) for each in norms]
     training = batch_norms[0].training
-    if torch.compiler.is_exporting() and not training:
+    known = all(not n.training and n.running_mean is not None for n in batch_norms)
+    if torch.compiler.is_exporting() and known:
         return exported(first, centres, index, layers, batch_norms, last_relu)
     lone = len(layers) == 1
     fast = _fast(first, batch_norms) and not (lone and index is None)
