@@ -3,6 +3,7 @@
 Nothing here imports torch or numpy; each command's body does, when it is run.
 """
 
+import errno
 import sys
 from typing import Annotated
 
@@ -75,6 +76,17 @@ def root(
         )
 
 
+OF_THE_FILE = (
+    errno.EACCES,
+    errno.EPERM,
+    errno.ENAMETOOLONG,
+    errno.EISDIR,
+    errno.ENOTDIR,
+    errno.EROFS,
+)
+"""What is wrong with a path that was typed, wherever it is first looked at: no bug of ours."""
+
+
 def main() -> None:
     """Run the command line; exit status 0, 1 (a user's error), 2 (usage) or 130 (interrupted)."""
     allocator.tune()
@@ -88,3 +100,8 @@ def main() -> None:
         except KeyboardInterrupt:
             typer.echo("pointcmt: interrupted", err=True)
             sys.exit(130)
+        except OSError as error:
+            if error.errno not in OF_THE_FILE or error.filename is None:
+                raise
+            typer.echo(f"pointcmt: {error.filename}: {error.strerror}", file=voice)
+            sys.exit(1)

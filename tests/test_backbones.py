@@ -13,7 +13,7 @@ from pointcmt_cli import discovery
 from pointcmt_cli.errors import PointCMTError
 from pointcmt_cli.ops import pooled_mlp as module
 from pointcmt_cli.ops.pooled_mlp import pooled_mlp, straightforward
-from pointcmt_cli.ops.pooled_mlp_export import exported
+from pointcmt_cli.ops.pooled_mlp_folded import pooled_folded
 
 YANX27_HEAD = (1024 * 512 + 512) + (512 * 256 + 256) + 2 * (512 + 256)
 """fc1, bn1, fc2, bn2 of the port's classifiers; fc3 (257 K) is the last layer."""
@@ -135,7 +135,7 @@ def test_pooled_mlp_equals_the_straightforward_one(
     with torch.no_grad():
         found = pooled_mlp(fast_leaves[0], fast_centres, index, *map(list, fast), last_relu=relu)
         expected = straightforward(first, centres, index, *map(list, plain), last_relu=relu)
-        graph = exported(fast_leaves[0], fast_centres, index, *map(list, fast), last_relu=relu)
+        graph = pooled_folded(fast_leaves[0], fast_centres, index, *map(list, fast), last_relu=relu)
     torch.testing.assert_close(found.double(), expected, **close)
     torch.testing.assert_close(graph.double(), expected, **close)
 

@@ -80,3 +80,10 @@ def test_a_learning_rate_that_cannot_be_meant(command: str, value: str, tmp_path
     done = pointcmt(command, "--lr", value, cwd=tmp_path)
     assert done.returncode == 2
     assert "a positive number is needed" in done.stderr
+
+
+def test_a_path_that_cannot_be_looked_at_is_one_line(tmp_path: Path) -> None:
+    name = "x" * 300
+    done = pointcmt("evaluate", f"{name}.pt", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr == f"pointcmt: {name}.pt: File name too long\n"

@@ -268,6 +268,15 @@ def test_terms_are_shown_and_must_be_accepted(
     assert whole(tmp_path)
 
 
+def test_a_file_in_its_place_is_no_data_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "modelnet10").write_text("mine")
+    with pytest.raises(DataError, match=r"modelnet10 is a file; name a folder with --out"):
+        run(monkeypatch, tmp_path, Mirror("http://localhost:1/a.zip", SHA, len(ZIP)))
+    assert (tmp_path / "modelnet10").read_text() == "mine"
+
+
 def test_a_second_run_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with (
         exclusive(tmp_path / "modelnet10"),

@@ -12,7 +12,7 @@ from pointcmt_cli import discovery
 from pointcmt_cli.api import PointCMTError, k_nearest
 from pointcmt_cli.ops import pooled_mlp as module
 from pointcmt_cli.ops.pooled_mlp import pooled_mlp, straightforward
-from pointcmt_cli.ops.pooled_mlp_export import exported
+from pointcmt_cli.ops.pooled_mlp_folded import pooled_folded
 
 HEAD = 2048 * 512 + 2 * 512 + (512 * 256 + 256) + 2 * 256 + (256 * 40 + 40)
 """linear1, bn6, linear2, bn7, linear3 of the authors' classifier with 40 classes."""
@@ -104,7 +104,7 @@ def test_one_layer_equals_the_straightforward_one(
     with torch.no_grad():
         found = pooled_mlp(*leaves, index, fast[:1], [fast[1].eval()], last_relu=relu)
         expected = straightforward(*given, index, exact[:1], [exact[1].eval()], last_relu=relu)
-        graph = exported(*leaves, index, fast[:1], fast[1:], last_relu=relu)
+        graph = pooled_folded(*leaves, index, fast[:1], fast[1:], last_relu=relu)
     torch.testing.assert_close(found.double(), expected, **close)
     torch.testing.assert_close(graph.double(), expected, **close)
 

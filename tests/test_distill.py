@@ -251,7 +251,7 @@ def test_the_generator_is_trained_once_and_again_when_its_input_changed(
 
     def curves() -> set[str]:
         trained = open_trained(tmp_path / "tiny-pointcmt.pt", tmp_path, "backbones")
-        return set(training(trained, tmp_path / "features.h5", True))
+        return set(training(trained, tmp_path / "features.h5", True, False))
 
     assert curves() == {"student", "generator"}
     generator = checkpoint.load(tmp_path / "generator.pt")

@@ -342,3 +342,13 @@ def shorten(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     else:
         block = (32, *curvenet.BLOCKS[4][1:])
         monkeypatch.setattr(curvenet, "BLOCKS", (curvenet.BLOCKS[0], block))
+
+
+def test_what_is_in_the_way_is_said_before_the_work(tmp_path: Path) -> None:
+    write_data(tmp_path)
+    save(tmp_path / "tiny.pt")
+    (tmp_path / "tiny.onnx").mkdir()
+    with pytest.raises(DataError, match=r"tiny\.onnx: it is a folder; name a file"):
+        run(tmp_path, "onnx")
+    with pytest.raises(DataError, match=r"tiny\.pt is no folder"):
+        run(tmp_path, "onnx", out=tmp_path / "tiny.pt" / "x.onnx")

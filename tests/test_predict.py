@@ -60,7 +60,7 @@ def test_a_file_gets_the_answer_that_evaluate_computes(tmp_path: Path) -> None:
     result = run(tmp_path, *files, top=3)
     for row, probabilities in zip(result["files"], expected, strict=True):
         found = {each["class"]: each["probability"] for each in row["predictions"]}
-        assert [found[name] for name in CLASSES] == probabilities.tolist()
+        assert [found[name] for name in CLASSES] == pytest.approx(probabilities.tolist(), abs=1e-6)
 
 
 def test_a_mesh_is_named_by_its_folder_and_stem(tmp_path: Path) -> None:
@@ -197,3 +197,23 @@ def test_the_number_of_points_is_the_trained_one(tmp_path: Path) -> None:
     files = cloud_tree(tmp_path / "data", 1)
     assert run(tmp_path, *files)["points"] == 33
     assert toy_student.STORED > 33
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"class_names": ["a"]}, {"class_names": "abc"}, {"points": "many"}, {"stored_points": -1}],
+    ids=str,
+)
+def test_damaged_metadata_is_one_line(changed: dict[str, Any], tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    write_data(tmp_path)
+    save(tmp_path / "tiny.pt")
+    list(export(ExportConfig(Path("tiny.pt"), work=tmp_path, compiled=False)))
+    proto = onnx.load(tmp_path / "tiny.onnx")
+    for each in proto.metadata_props:
+        if each.key in changed:
+            each.value = json.dumps(changed[each.key])
+    onnx.save(proto, tmp_path / "tiny.onnx")
+    files = cloud_tree(tmp_path / "data", 1)
+    with pytest.raises(DataError, match=r"its metadata are (damaged|another model's)"):
+        run(tmp_path, *files, name="tiny.onnx")

@@ -266,6 +266,20 @@ def test_several_checkpoints_stand_side_by_side(tmp_path: Path) -> None:
     assert len(written) == 5
 
 
+def test_the_page_says_what_it_has_not_got_and_a_plain_student_has_no_teacher(
+    tmp_path: Path,
+) -> None:
+    toy_report.make(tmp_path, CLASSES)
+    (tmp_path / "first.metrics.csv").unlink()
+    document, _ = toy_report.run(tmp_path, tmp_path / "out")
+    assert document["runs"][0]["training"] == {}
+    page = Page(tmp_path / "out" / "report.html")
+    assert "No curves of first: first.metrics.csv is not beside it." in page.text
+    assert "Teacher none" in page.text
+    assert "Trained with pointcmt" in page.text
+    assert "toy <i>teacher</i>" not in page.text.partition("Every setting")[0]
+
+
 def test_robustness_over_seeds_has_a_table_of_its_own(tmp_path: Path) -> None:
     toy_report.make(tmp_path, CLASSES, ("one", "two"))
     document, _ = toy_report.run(

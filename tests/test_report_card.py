@@ -48,8 +48,21 @@ def test_the_card_says_how_to_use_it_and_how_it_was_measured(
     assert text == model_card(document, str(work / "first.pt"))
     assert "pointcmt predict first.pt shape.off" in text
     assert "scored on 30 shapes" in text
-    assert "partial or turned scans was not measured" in text
+    assert "how it does on noisy or partial or turned scans was not measured" in text
     assert all(plain(sentence) in text for sentence in document["protocol"]["sentences"])
+
+
+def test_the_card_says_what_was_measured_and_what_was_not(
+    made: tuple[Path, dict[str, Any], str], tmp_path: Path
+) -> None:
+    work = made[0]
+    document, _ = toy_report.run(work, tmp_path, points=(64, 16), rotations=("z",))
+    text = (tmp_path / "MODEL_CARD.md").read_text()
+    found = document["runs"][0]["robustness"]
+    by_points = ", ".join(f"{count} {100 * oa:.1f} %" for count, oa in found["points"].items())
+    assert f"Overall accuracy by points per cloud: {by_points}." in text
+    assert "Overall accuracy by rotation: none " in text
+    assert "how it does on noisy scans was not measured" in text
 
 
 def test_a_teacher_has_a_card_of_its_own(

@@ -46,14 +46,17 @@ class EdgeConvolution(nn.Module):
             pooled: Tensor = functional_call(self, exact, (rows.double(),))
             return pooled
         with torch.autocast(rows.device.type, enabled=False):  # neighbours tell small differences
-            index = k_nearest(rows, rows, min(self.neighbours, rows.shape[1]))  # (B, N, k)
+            index = k_nearest(rows, rows, self._neighbours(rows.shape[1]))  # (B, N, k)
             of_difference, of_centre = self.linear.weight.chunk(2, dim=1)
             first = linear(rows, of_difference)
             seen_from = linear(rows, of_difference - of_centre)
             pooled = pooled_mlp(first, seen_from, index, [self.linear], [self.norm], False)
-        return torch.where(
-            pooled > 0, pooled, SLOPE * pooled
-        )  # onnxruntime has no LeakyRelu in float64
+        # onnxruntime has no LeakyRelu in float64
+        return torch.where(pooled > 0, pooled, SLOPE * pooled)
+
+    def _neighbours(self, number: int) -> int:
+        """In training no point counts twice; else what is missing repeats the nearest, which changes no maximum."""
+        return min(self.neighbours, number) if self.training else self.neighbours
 
 
 class DGCNN(nn.Module):

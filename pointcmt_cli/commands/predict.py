@@ -25,6 +25,7 @@ def predict(
             metavar="FILES...",
             help="Meshes (.off .obj .ply .stl .glb) or clouds (.npy .npz .ply .xyz .txt .pcd).",
             show_default=False,
+            readable=False,  # said file by file
         ),
     ],
     top: Annotated[

@@ -40,7 +40,9 @@ def atomic(path: Path, sync: bool = True) -> Iterator[Path]:
 
 
 def check_folder(path: Path) -> None:
-    """Raise at once where `path` could not be written at the end of a long run."""
+    """Raise at once where the file `path` could not be written at the end of a long run."""
+    if path.is_dir():
+        raise DataError(f"cannot write {path}: it is a folder; name a file")
     folder = next(each for each in path.absolute().parents if each.exists())
     if not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
         reason = "may not be written in" if folder.is_dir() else "is no folder"

@@ -16,6 +16,13 @@ from pointcmt_cli.engine import report_tables, report_words
 
 TASK = {"type": "point-cloud-classification", "name": "Point cloud classification"}
 METRICS = {"oa": "Overall accuracy", "macc": "Mean class accuracy"}
+CHANGED = {"points": "points per cloud", "rotations": "rotation"}
+UNMEASURED = {
+    "noisy": ("modelnet-c",),
+    "partial": ("modelnet-c", "points"),
+    "turned": ("modelnet-c", "rotations"),
+}
+"""Kinds of scans, and the measures that say something of them."""
 SPECIAL = re.compile(r"([\\`*_\[\]#|~])")
 
 
@@ -31,7 +38,7 @@ def model_card(document: Mapping[str, Any], checkpoint: str) -> str:
         keep_trailing_newline=True,
     )
     environment.filters |= report_words.FILTERS | {"yaml": _yaml, "plain": plain}
-    label = words["runs"][0]["label"]
+    label, robust = words["runs"][0]["label"], run.get("robustness") or {}
     return environment.get_template("card.md.j2").render(
         **{
             **words,
@@ -41,7 +48,11 @@ def model_card(document: Mapping[str, Any], checkpoint: str) -> str:
             "about": about(run, document),
             "metadata": metadata(run, document, label),
             "facts": {**words["facts"][0], **words["shared"], "pointcmt": document["pointcmt"]},
-            "corruption": (run.get("robustness") or {}).get("modelnet-c"),
+            "corruption": robust.get("modelnet-c"),
+            "changed": {title: robust[key] for key, title in CHANGED.items() if key in robust},
+            "unmeasured": [
+                word for word, keys in UNMEASURED.items() if not any(key in robust for key in keys)
+            ],
         }
     )
 

@@ -42,11 +42,13 @@ def download(config: DownloadConfig) -> Records:
     if data.terms and not config.accept_terms:
         raise UsageError(f"{data.name}: {data.terms}; then say --accept-terms")
     pooch = _pooch()
-    if out.is_file() or (out.is_dir() and any(out.iterdir())):
+    if out.exists() and not out.is_dir():
+        raise DataError(f"{out} is a file; name a folder with --out")
+    if out.is_dir() and any(out.iterdir()):
         yield Note(f"{out} is there already; `pointcmt data verify {out}` looks at it")
         yield Result({**_about(data, out), "present": True})
         return
-    check_folder(out)
+    check_folder(out / "any")
     yield Note(f"{data.name}: {data.title}; {data.licence}")
     with exclusive(out):
         mirror = yield from _from_mirrors(data, out, pooch)

@@ -82,6 +82,7 @@ def describe_run(trained: Trained, shapes: ShapeSet, path: Path, device: str) ->
         "options": dict(values["options"]),
         "distribution": values["distribution"],
         "distribution_version": values["distribution_version"],
+        "trained_with": {key: values[key] for key in ("pointcmt", "torch") if key in values},
         "is_teacher": trained.is_teacher,
         "objective": made.get("objective"),
         "objective_options": dict(made.get("objective_options", {})),
@@ -97,7 +98,7 @@ def describe_run(trained: Trained, shapes: ShapeSet, path: Path, device: str) ->
         "config": plain(values["config"]),
         "provenance": plain(made),
         "recorded": metrics,
-        "training": training(trained, path, uses_generator),
+        "training": training(trained, path, uses_generator, learns_alone(trained, objective)),
     }
     return {**run, "group": group_of(run)}
 
@@ -120,12 +121,14 @@ def learns_alone(trained: Trained, objective: Any) -> bool | None:
     return None if objective is None else not getattr(objective, "uses_teacher", True)
 
 
-def training(trained: Trained, path: Path, with_generator: bool) -> dict[str, list[dict[str, Any]]]:
-    """Rows per epoch from the .metrics.csv files of the run and of what it was made from, where they are found."""
+def training(
+    trained: Trained, path: Path, with_generator: bool, alone: bool | None
+) -> dict[str, list[dict[str, Any]]]:
+    """Rows per epoch from the .metrics.csv files of the run and of what it learned from, where they are found."""
     own = "teacher" if trained.is_teacher else "student"
     found = {own: history(trained.path)}
     made = trained.provenance
-    if not trained.is_teacher:
+    if not trained.is_teacher and not alone:
         folders = dict.fromkeys((path.parent, trained.path.parent))
         teachers = [each for folder in folders for each in sorted(folder.glob("teacher*.pt"))]
         found["teacher"] = history_of(teachers, "digest", made.get("teacher_digest"))

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from pointcmt_cli.config import ExportConfig
-from pointcmt_cli.data.files import atomic
+from pointcmt_cli.data.files import atomic, check_folder
 from pointcmt_cli.data.store import ShapeSet
 from pointcmt_cli.engine import latency
 from pointcmt_cli.engine.export_formats import WRITE, Range, rounded
@@ -233,6 +233,7 @@ def held_out_clouds(shapes: ShapeSet, trained: Trained, path: Path) -> Clouds:
 def _check(config: ExportConfig, checkpoint: Path, out: Path) -> None:
     if out.resolve() == checkpoint.resolve():
         raise UsageError(f"--out {out} is the checkpoint itself")
+    check_folder(out)
     if config.int8 and config.half:
         raise UsageError("--half and --int8: one of them")
     if config.int8 and config.format != "onnx":

@@ -56,7 +56,7 @@ def quantise(path: Path, clouds: NDArray[np.float32]) -> None:
             if not layers:
                 raise PointCMTError("int8: the graph has no layer whose weights are constant")
             quantization.quantize_static(
-                plain, small, Clouds(clouds[:CALIBRATION]), nodes_to_quantize=layers, per_channel=True
+                plain, small, Clouds(evenly(clouds)), nodes_to_quantize=layers, per_channel=True
             )  # fmt: skip
         except PointCMTError:
             raise
@@ -66,6 +66,12 @@ def quantise(path: Path, clouds: NDArray[np.float32]) -> None:
             ) from error
         proto = onnx.load(small)
     save_onnx(proto, about, path)
+
+
+def evenly(clouds: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Of (S, N, 3) as many as are looked at, from all over: they stand class by class."""
+    count = min(CALIBRATION, len(clouds))
+    return clouds[np.arange(count) * len(clouds) // count]
 
 
 def fold(path: Path, out: Path) -> None:

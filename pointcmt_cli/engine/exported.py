@@ -66,19 +66,25 @@ def open_onnx(path: Path, threads: int = 0) -> Exported:
         probabilities: NDArray[np.float32] = session.run(None, {"points": points})[0]
         return probabilities
 
-    return Exported(guarded(run, path), metadata)
+    return Exported(guarded(run, path, len(metadata["class_names"])), metadata)
 
 
-def guarded(run: Run, path: Path) -> Run:
+def guarded(run: Run, path: Path, classes: int) -> Run:
     """A runtime's own error (a number of points that its graph does not take, no memory) is one line."""
 
     def guard(points: NDArray[np.float32]) -> NDArray[np.float32]:
         try:
-            return run(np.ascontiguousarray(points, np.float32))
+            found = run(np.ascontiguousarray(points, np.float32))
         except Exception as error:
             raise DataError(
                 f"{path.name} fails on points {points.shape}: {line(error)[:200]}"
             ) from error
+        if found.shape != (len(points), classes):
+            raise DataError(
+                f"{path.name} gives shape {found.shape} for {len(points)} clouds of {classes} classes: its metadata "
+                "are another model's"
+            )
+        return found
 
     return guard
 
@@ -106,6 +112,14 @@ def checked(metadata: dict[str, Any], path: Path) -> dict[str, Any]:
         raise DataError(
             f"{path} was not written by this `pointcmt export`: it does not say what goes in; export it again"
         )
+    names, counts = metadata["class_names"], (metadata["points"], metadata["stored_points"])
+    if not (
+        isinstance(names, list)
+        and all(isinstance(each, str) for each in names)
+        and all(isinstance(each, int) and each > 0 for each in counts)
+        and isinstance(metadata.get("provenance", {}), dict)
+    ):
+        raise DataError(f"{path}: its metadata are damaged (classes, points); export it again")
     return metadata
 
 

@@ -68,7 +68,8 @@ def open_pt2(path: Path) -> Exported:
             probabilities: NDArray[np.float32] = module(torch.from_numpy(points)).numpy()
         return probabilities
 
-    return Exported(guarded(run, path), checked(metadata, path))
+    about = checked(metadata, path)
+    return Exported(guarded(run, path, len(about["class_names"])), about)
 
 
 def of_trained(trained: Trained, device: torch.device | str = "cpu") -> Exported:

@@ -31,7 +31,8 @@ def card_of(
         )
     return (
         minimal(values, repo_id),
-        "model card: a short one; `pointcmt evaluate --report` writes one with scores and intervals",
+        f"model card: a short one; `pointcmt evaluate {path.name} --report DIR` writes one with scores and intervals, "
+        "and --card DIR/MODEL_CARD.md takes it",
     )
 
 

@@ -6,7 +6,6 @@ folder train, val or test is passed over). So a file always gets the same answer
 that `evaluate` computes.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,8 +25,8 @@ from pointcmt_cli.engine.trained import find, open_trained, up_of
 from pointcmt_cli.errors import DataError, UsageError
 from pointcmt_cli.records import Note, Progress, Records, Result, Row
 
-BATCH = 8
-"""Files whose answers come together."""
+SCHEMA, VERSION = "pointcmt-prediction", 1
+"""Of the Result (docs/json-schema.md)."""
 
 
 @dataclass(frozen=True)
@@ -65,15 +64,17 @@ def predict(config: PredictConfig) -> Records:
         text = f"{config.checkpoint} may hold code, which has run now: open only those whose maker you trust"
         yield Note(text, warning=True)
     rows: list[dict[str, Any]] = []
-    for start in range(0, len(config.files), BATCH):
-        for row in _predict_files(predictor, config.files[start : start + BATCH], config.top, up):
-            rows.append(row)
-            if "error" in row:
-                yield Note(row["error"], warning=True)
-            yield Row(row)
+    for file in config.files:
+        row = _predict_file(predictor, file, config.top, up)
+        rows.append(row)
+        if "error" in row:
+            yield Note(row["error"], warning=True)
+        yield Row(row)
         yield Progress("predict", len(rows), len(config.files), "files")
     yield Result(
         {
+            "schema": SCHEMA,
+            "version": VERSION,
             **predictor.description,
             "points": predictor.points,
             "up": up,
@@ -108,22 +109,13 @@ def _of_export(path: Path, exported: Exported) -> Predictor:
     return Predictor(exported, {"checkpoint": str(path), "kind": "export", "name": name})
 
 
-def _predict_files(
-    predictor: Predictor, files: tuple[Path, ...], top: int, up: Axis | None
-) -> Iterator[dict[str, Any]]:
-    """A row per file: `predictions`, or `error`."""
+def _predict_file(predictor: Predictor, file: Path, top: int, up: Axis | None) -> dict[str, Any]:
+    """A row: `predictions`, or `error`."""
     stored = int(predictor.exported.metadata["stored_points"])
-    clouds, errors = [], {}
-    for file in files:
-        try:
-            clouds.append(file_points(file, stored, up)[: predictor.points])
-        except DataError as error:
-            errors[file] = str(error)
-    found = iter(predictor.exported.run(np.stack(clouds)) if clouds else ())  # (B, K)
-    for file in files:
-        if file in errors:
-            yield {"file": str(file), "error": errors[file]}
-            continue
-        best = Prediction(next(found), predictor.classes).top(top)
-        predictions = [{"class": name, "probability": value} for name, value in best]
-        yield {"file": str(file), "predictions": predictions}
+    try:
+        cloud = file_points(file, stored, up)[: predictor.points]
+    except DataError as error:
+        return {"file": str(file), "error": str(error)}
+    best = Prediction(predictor.exported.run(cloud[None])[0], predictor.classes).top(top)
+    predictions = [{"class": name, "probability": value} for name, value in best]
+    return {"file": str(file), "predictions": predictions}

@@ -27,7 +27,8 @@ def report(config: EvaluateConfig, folder: Path) -> Records:
     """Score, then write the folder; the Result is the evaluation document."""
     if find_spec("plotly") is None:
         raise PointCMTError("a report needs plotly: pip install 'pointcmt[report]'")
-    check_folder(folder / "report.html")
+    for name in ("report.html", "evaluation.json"):
+        check_folder(folder / name)
     found = yield from measure(config)
     for path in write_report(folder, found.document, look(found)):
         yield Note(f"{path} written")

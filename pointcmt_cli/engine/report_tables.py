@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,7 @@ def words(document: Document) -> dict[str, Any]:
         "title": title(names) if many else f"{names[0]}: {sort_of(runs[0])}",
         "lead": f"{'Side by side' if many else 'Scored'} on {scored}, the {SPLITS[split]} of {data['path']}.",
         "warnings": warnings(runs, data["path"]),
+        "missing": missing(runs),
         "tiles": [] if many else tiles(runs[0], split),
         "headline": headline(runs, document["protocol"]["votes"]),
         "agreement": _of_runs(runs, lambda run: run["scores"][split].get("agreement")),
@@ -68,6 +70,21 @@ def words(document: Document) -> dict[str, Any]:
         "corruption": _of_runs(runs, lambda run: (run.get("robustness") or {}).get("modelnet-c")),
         "corruption_groups": corruption_groups(document),
     }
+
+
+def missing(runs: Sequence[Run]) -> list[str]:
+    """What the page has not got, and what would bring it."""
+    found = []
+    for run in runs:
+        own = "teacher" if run["is_teacher"] else "student"
+        beside = Path(run["checkpoint"]).with_suffix(".metrics.csv").name
+        if own not in run["training"]:
+            found.append(f"No curves of {run['label']}: {beside} is not beside it.")
+        elif own == "student" and run["plain"] is False and "teacher" not in run["training"]:
+            found.append(f"No curves of {run['label']}'s teacher: its checkpoint is not beside it.")
+        if own == "student" and not any("agreement" in each for each in run["scores"].values()):
+            found.append(f"Nothing of what the teacher says beside {run['label']}: no features.h5.")
+    return found
 
 
 def title(names: Sequence[str]) -> str:

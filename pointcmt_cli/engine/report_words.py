@@ -88,17 +88,18 @@ def split_of(runs: Sequence[Run]) -> str:
 
 def facts(run: Run) -> dict[str, Any]:
     """What a run was, in the reader's words."""
-    made = run["provenance"]
+    made, with_what = run["provenance"], run["trained_with"]
     known = {
         "Checkpoint": run["checkpoint"],
         "Model": f"{run['name']}{with_options(run['options'])}, {run['parameters']:,} parameters",
-        "Teacher": made.get("teacher"),
+        "Teacher": "none" if run["plain"] else made.get("teacher"),
         "Objective": None
         if run["objective"] is None
         else f"{run['objective']}{with_options(made.get('objective_options') or {})}",
         "Seed": run["seed"],
         "Epoch kept": run["selected_epoch"],
         "Points": run["points"],
+        "Trained with": ", ".join(f"{key} {value}" for key, value in with_what.items()),
         "Scored on": run["device"],
     }
     return {key: UNKNOWN if value is None else value for key, value in known.items()}

@@ -65,7 +65,7 @@ def k_nearest(points: Tensor, queries: Tensor, count: int) -> Tensor:
 def gather(features: Tensor, index: Tensor) -> Tensor:
     """Rows of features (B, N, C) at index (B, ...) -> (B, ..., C)."""
     channels = features.shape[-1]
-    rows = _flat(index, features.shape[1])
+    rows = flat(index, features.shape[1])
     return features.reshape(-1, channels).index_select(0, rows).view(*index.shape, channels)
 
 
@@ -73,11 +73,11 @@ def add_rows(gradient: Tensor, index: Tensor, number: int) -> Tensor:
     """What `gather` does to gradients: rows (B, ..., C) summed at index (B, ...) -> (B, number, C)."""
     batch, channels = len(gradient), gradient.shape[-1]
     total = gradient.new_zeros(batch * number, channels)
-    total = total.index_add(0, _flat(index, number), gradient.reshape(-1, channels))
+    total = total.index_add(0, flat(index, number), gradient.reshape(-1, channels))
     return total.view(batch, number, channels)
 
 
-def _flat(index: Tensor, number: int) -> Tensor:
+def flat(index: Tensor, number: int) -> Tensor:
     """Indices (B, ...) into the N points of each cloud -> indices (R,) into the B * N rows of all."""
     first = torch.arange(index.shape[0], device=index.device) * number
     return (index + first.view(-1, *[1] * (index.dim() - 1))).reshape(-1)

@@ -1,9 +1,9 @@
 """The heart of a point network: one MLP for every row, then the maximum over each group of rows.
 
 In: what the first Linear (without its bias) makes of the points, and the points of each group; out: (B, M, CL).
-Each layer is Linear, batch norm, ReLU. `straightforward` is the obvious form (CUDA, and what tests compare with), an
-exported graph has that of `pooled_mlp_export`; on a CPU the same function is computed without its big tensors, and at
-least as exactly:
+Each layer is Linear, batch norm, ReLU. `straightforward` is the obvious form (training on CUDA, and what tests compare
+with), exported graphs and CUDA's eval mode take that of `pooled_mlp_folded`; on a CPU the same function is computed
+without its big tensors, and at least as exactly:
 
 - the first layer acts on points before they are grouped, as it is linear in x_j - c_i and f_j;
 - rows are made, activated and multiplied in blocks that stay in cache; only the middle layers' products are kept for
@@ -27,7 +27,7 @@ from pointcmt_cli.ops.points import gather
 from pointcmt_cli.ops.pooled_layer import pooled_layer
 from pointcmt_cli.ops.pooled_mlp_backward import backward
 from pointcmt_cli.ops.pooled_mlp_cpu import Rows, infer, train
-from pointcmt_cli.ops.pooled_mlp_export import exported
+from pointcmt_cli.ops.pooled_mlp_folded import pooled_folded
 
 
 def pooled_mlp(
@@ -49,11 +49,12 @@ def pooled_mlp(
     training = batch_norms[0].training
     known = all(not n.training and n.running_mean is not None for n in batch_norms)
     if torch.compiler.is_exporting() and known:
-        return exported(first, centres, index, layers, batch_norms, last_relu)
+        return pooled_folded(first, centres, index, layers, batch_norms, last_relu)
     lone = len(layers) == 1
     fast = _fast(first, batch_norms) and not (lone and index is None)
     if not fast or (torch.is_grad_enabled() and not training):
-        return straightforward(first, centres, index, layers, batch_norms, last_relu)
+        plain = straightforward if torch.is_grad_enabled() or not known else pooled_folded
+        return plain(first, centres, index, layers, batch_norms, last_relu)
     if lone and centres is not None and index is not None:
         return pooled_layer(first, centres, index, layers[0], batch_norms[0], last_relu)
     if training:

@@ -189,9 +189,10 @@ async function drawCharts() {
   }
   prepareViewer();
 }
+const drawn = () => document.body.dataset.ready === "yes";
 const painted = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
-addEventListener("beforeprint", () => charts().forEach((chart) => Plotly.relayout(chart, { width: 330 })));
-addEventListener("afterprint", () => charts().forEach((chart) => Plotly.relayout(chart, { width: null, autosize: true })));
+addEventListener("beforeprint", () => drawn() && charts().forEach((chart) => Plotly.relayout(chart, { width: 330 })));
+addEventListener("afterprint", () => drawn() && charts().forEach((chart) => Plotly.relayout(chart, { width: null, autosize: true })));
 painted().then(drawCharts).then(
   () => { document.body.dataset.ready = "yes"; },
   (error) => {

@@ -1,8 +1,8 @@
-"""`pooled_mlp` in an exported graph: the same function in few nodes, norms folded into layers, pooled before the last.
+"""`pooled_mlp` of a trained network in plain torch: few operations, norms folded into layers, pooled before the last.
 
-In: as `pooled_mlp`, norms with running statistics; out: (B, M, CL). Runtimes take these nodes as they come, each in a
-pass of its own over all rows, so that what can be done to points or to maxima is not done to rows. The last product is
-made channels first: its maxima are then over neighbours in memory.
+In: as `pooled_mlp`, norms with running statistics; out: (B, M, CL). It is what an exported graph holds, and what
+runs on CUDA: each operation is a pass of its own over all rows, so that what can be done to points or to maxima is not
+done to rows. The last product is made channels first: its maxima are then over neighbours in memory.
 """
 
 from collections.abc import Sequence
@@ -12,9 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pointcmt_cli.ops.points import gather
+from pointcmt_cli.ops.points_plain import flat
 
 
-def exported(
+def pooled_folded(
     first: Tensor,
     centres: Tensor | None,
     index: Tensor | None,
@@ -34,8 +35,10 @@ def exported(
         rows = activated(first, centres, index, *affine[0])  # (B, M, k, C1)
         for linear, (by, to) in zip(linears[1:-1], affine[1:-1], strict=True):
             rows = F.relu(F.linear(rows, linear.weight * by[:, None], to))
-        flat = rows.reshape(-1, rows.shape[-1])
-        products = F.linear(flat, linears[-1].weight * sign[:, None]).mT.contiguous()  # (CL, B M k)
+        values = rows.reshape(-1, rows.shape[-1])
+        products = F.linear(
+            values, linears[-1].weight * sign[:, None]
+        ).mT.contiguous()  # (CL, B M k)
         maxima = products.view(len(products), -1, rows.shape[2]).amax(dim=-1)
         best = maxima.mT.reshape(*rows.shape[:2], -1) * sign
     pooled = best * scale + shift
@@ -63,5 +66,15 @@ def activated(
 
 
 def largest(first: Tensor, index: Tensor | None) -> Tensor:
-    """Maxima (B, M, C) over the groups of points, or of the rows themselves."""
-    return (first if index is None else gather(first, index)).amax(dim=2)
+    """Maxima (B, M, C) over the groups of points, or of the rows themselves.
+
+    Neighbour after neighbour, as all groups at once are k times as large: gigabytes of a batch of edge convolutions.
+    """
+    if index is None:
+        return first.amax(dim=2)
+    rows = first.reshape(-1, first.shape[-1])
+    columns = flat(index, first.shape[1]).view(-1, index.shape[2]).unbind(dim=1)
+    best = rows.index_select(0, columns[0])
+    for column in columns[1:]:
+        best = torch.maximum(best, rows.index_select(0, column))
+    return best.view(*index.shape[:2], -1)
