@@ -98,7 +98,7 @@ def measure(
     eager = of_trained(trained).run
     calls["eager"] = lambda: eager(cloud)
     for label, values in chosen.items():
-        out = path.with_suffix(f".{label.replace(' ', '.')}")
+        out = path.with_name(f"{path.stem}-{label.replace(' ', '-')}.{values['format']}")
         config = ExportConfig(
             path, work=work, data=data, out=out, compiled=False, max_drop=1.0, **values
         )

@@ -350,5 +350,7 @@ def test_what_is_in_the_way_is_said_before_the_work(tmp_path: Path) -> None:
     (tmp_path / "tiny.onnx").mkdir()
     with pytest.raises(DataError, match=r"tiny\.onnx: it is a folder; name a file"):
         run(tmp_path, "onnx")
+    with pytest.raises(UsageError, match=r"--format onnx is known by its ending \.onnx"):
+        run(tmp_path, "onnx", out=tmp_path / "tiny.pt2")
     with pytest.raises(DataError, match=r"tiny\.pt is no folder"):
         run(tmp_path, "onnx", out=tmp_path / "tiny.pt" / "x.onnx")

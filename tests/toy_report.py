@@ -34,7 +34,7 @@ def make(work: Path, classes: list[str], names: tuple[str, ...] = ("first",)) ->
         save(
             out,
             seed=seed,
-            config={"seed": seed},
+            config={"seed": seed, "objective": "none"},
             metrics={"selected_by": "last", "selected_epoch": 3},
             objective="none",
             teacher="toy <i>teacher</i>",

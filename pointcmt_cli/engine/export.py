@@ -233,6 +233,10 @@ def held_out_clouds(shapes: ShapeSet, trained: Trained, path: Path) -> Clouds:
 def _check(config: ExportConfig, checkpoint: Path, out: Path) -> None:
     if out.resolve() == checkpoint.resolve():
         raise UsageError(f"--out {out} is the checkpoint itself")
+    if out.suffix != f".{config.format}":
+        raise UsageError(
+            f"--out {out}: a file of --format {config.format} is known by its ending .{config.format}"
+        )
     check_folder(out)
     if config.int8 and config.half:
         raise UsageError("--half and --int8: one of them")

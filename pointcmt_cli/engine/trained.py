@@ -16,6 +16,8 @@ from pointcmt_cli.engine import checkpoint
 from pointcmt_cli.errors import DataError, OtherKindError
 from pointcmt_cli.models.classifier import Classifier
 
+EXPORTED = (".onnx", ".pt2", ".safetensors")
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -93,6 +95,10 @@ def find(path: Path, work: Path) -> Path:
 def open_trained(path: Path, work: Path, *groups: str) -> Trained:
     """Load and rebuild; `groups` are the kinds of plug-in that the command can use."""
     found = find(path, work)
+    if found.suffix in EXPORTED:
+        raise DataError(
+            f"{found} is an exported file; this command takes the checkpoint (.pt) that it was made from"
+        )
     values = checkpoint.load(found)
     if values.get("group") not in groups:
         wanted = " or ".join(
