@@ -165,7 +165,7 @@ def _robustness(runs: Sequence[Run]) -> None:
 def _robustness_over_seeds(groups: Sequence[Mapping[str, Any]]) -> None:
     """Means of each group, and of mCE what is left of it beside the plain student's."""
     found = [group for group in groups if "robustness" in group]
-    rows = []
+    rows, worst = [], []
     for group in found:
         each = group["robustness"].get("modelnet-c")
         if each is None:
@@ -173,12 +173,14 @@ def _robustness_over_seeds(groups: Sequence[Mapping[str, Any]]) -> None:
         beside = group.get("against_plain", {}).get("robustness", {}).get("modelnet-c")
         gain = _plain_spread(beside["mce"], "+") if beside else ""
         means = {kind: value["mean"] for kind, value in each["corruptions"].items()}
-        worst = min(means, key=lambda kind: means[kind])
-        cells = [_spread(each["clean"]), _plain_spread(each["mce"]), gain]
-        rows.append([group["name"], group["n"], *cells, f"{worst}: {_figure(means[worst])}"])
+        kind = min(means, key=lambda kind: means[kind])
+        worst.append(f"{group['name']}: {kind} {_percent(means[kind])}")
+        errors = (_plain_spread(each[key]) for key in ("mce", "rmce"))
+        rows.append([group["name"], _spread(each["clean"]), *errors, gain])
     if rows:
-        columns = ["", "seeds", "clean OA %", "mCE", "mCE less plain's", "worst under"]
+        columns = ["", "clean OA %", "mCE", "RmCE", "mCE less plain's"]
         console.table("ModelNet-C's corruptions over seeds, test; mCE of DGCNN is 1", columns, rows)
+        console.line(f"worst under: {'; '.join(worst)}")
     _by_kind([(group["name"], group["robustness"]) for group in found], "", _spread)
 
 
