@@ -344,6 +344,25 @@ def shorten(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(curvenet, "BLOCKS", (curvenet.BLOCKS[0], block))
 
 
+def test_a_network_that_is_unsteady_at_another_number_keeps_the_trained_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As CurveNet is at twice its points: it does not give its own answers again in another batch."""
+    write_data(tmp_path)
+    save(tmp_path / "tiny.pt")
+    honest = stage.compare
+
+    def unsteady(run: Any, eager: Any, clouds: Any, checks: Any, config: Any) -> Any:
+        if clouds.shape[1] == toy_student.STORED:
+            raise ParityError("probabilities differ")
+        return (yield from honest(run, eager, clouds, checks, config))
+
+    monkeypatch.setattr(stage, "compare", unsteady)
+    result, (warned,) = run(tmp_path, "safetensors")
+    assert (result["points_min"], result["points_max"]) == (POINTS, POINTS)
+    assert "takes clouds of 64 points only: " in warned
+
+
 def test_what_is_in_the_way_is_said_before_the_work(tmp_path: Path) -> None:
     write_data(tmp_path)
     save(tmp_path / "tiny.pt")

@@ -146,7 +146,8 @@ def write_safetensors(
     trained: Trained, example: Tensor, free: bool, half: bool, path: Path
 ) -> Range:
     """Weights, and in the header the metadata and all of the checkpoint that is not a tensor."""
-    points = (minimum_points(trained), None)
+    count = trained.points
+    points: Range = (minimum_points(trained), None) if free else (count, count)
     kept = {key: value for key, value in trained.values.items() if key != "state_dict"}
     shipped, _ = checkpoint.without_paths(plain(kept))
     metadata = {**metadata_of(trained, points, _precision(half)), "checkpoint": shipped}
