@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from pointcmt_cli import console, discovery
 from pointcmt_cli.cli import app
-from pointcmt_cli.commands import evaluate_tables
+from pointcmt_cli.commands import evaluate_robustness, evaluate_tables
 from pointcmt_cli.config import EvaluateConfig
 from pointcmt_cli.data.features import read_features, write_features
 from pointcmt_cli.data.store import read_shapes
@@ -517,7 +517,7 @@ def test_the_table_of_groups_fits_80_columns(
     named = zip(groups(runs), ("pointnet2, contrast", "pointnet2, none"), strict=True)
     labelled = [{**group, "name": name} for group, name in named]
     evaluate_tables._groups(labelled)
-    evaluate_tables._robustness_over_seeds(labelled)
+    evaluate_robustness.over_seeds(labelled)
     shown = capsys.readouterr().out.splitlines()
     assert all(line[-1] in "┓┃┩│┘" for line in shown if line[0] in "┏┃┡│└")
     assert max(map(len, shown[:-1])) <= 80

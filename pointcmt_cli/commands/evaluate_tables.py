@@ -1,10 +1,11 @@
 """What `pointcmt evaluate` shows of its document: short tables in 80 columns, and every class on request."""
 
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pointcmt_cli import console
+from pointcmt_cli.commands import evaluate_robustness
+from pointcmt_cli.commands.evaluate_cells import chance, figure, percent, short_names, spread
 
 SPLITS = {"test": "test", "held_out": "held-out"}
 WORST = 3
@@ -26,10 +27,7 @@ def show(document: Document, per_class: bool) -> None:
         _one(runs[0], document)
     else:
         _several(document)
-    if any(group["n"] > 1 for group in document["groups"]):
-        _robustness_over_seeds(document["groups"])
-    else:
-        _robustness(runs)
+    evaluate_robustness.show(document)
 
 
 def _one(run: Run, document: Document) -> None:
@@ -46,7 +44,7 @@ def _one(run: Run, document: Document) -> None:
         more = (single["top5"], single["calibration"]["ece"])
         last = (second["oa"], second["macc"]) if second else more
         both = [cell for key in ("oa", "macc") for cell in _with_interval(single, key)]
-        rows.append([name, single["count"], *both, *map(_figure, last)])
+        rows.append([name, single["count"], *both, *map(figure, last)])
     console.table(_title(run, document), columns, rows)
     for line in _lines(run):
         console.line(line)
@@ -59,22 +57,22 @@ def _lines(run: Run) -> list[str]:
     single, lines = found["single"], []
     if agreed := found.get("agreement"):
         lines.append(
-            f"teacher: OA {_percent(agreed['teacher_oa'])}, the same answer on {_percent(agreed['same'])}; right "
-            f"alone: student {_percent(agreed['only_student'])}, teacher {_percent(agreed['only_teacher'])}"
+            f"teacher: OA {percent(agreed['teacher_oa'])}, the same answer on {percent(agreed['same'])}; right "
+            f"alone: student {percent(agreed['only_student'])}, teacher {percent(agreed['only_teacher'])}"
         )
     fitted = single["calibration"]
     if "voted" in found and single["top5"] is not None:  # else it has a column
-        lines.append(f"top-5: {_percent(single['top5'])}")
+        lines.append(f"top-5: {percent(single['top5'])}")
     if fitted["ece_scaled"] is not None:
         lines.append(
-            f"calibration: ECE {_percent(fitted['ece'])}, and {_percent(fitted['ece_scaled'])} at temperature "
+            f"calibration: ECE {percent(fitted['ece'])}, and {percent(fitted['ece_scaled'])} at temperature "
             f"{fitted['temperature']:.2f} (fitted on the held-out split)"
         )
     worst = sorted(
         (row for row in single["per_class"] if row["count"]), key=lambda row: float(row["recall"])
     )
     if len(worst) > WORST:
-        named = [f"{row['name']} {_percent(row['recall'])} of {row['count']}" for row in worst]
+        named = [f"{row['name']} {percent(row['recall'])} of {row['count']}" for row in worst]
         lines.append(f"worst classes: {', '.join(named[:WORST])} (--per-class shows all)")
     return [*lines, *_recorded(run)]
 
@@ -86,7 +84,7 @@ def _recorded(run: Run) -> list[str]:
         recorded = (run["recorded"].get(split) or {}).get("oa")
         now = run["scores"].get(split, {}).get("single", {}).get("oa")
         if recorded is not None and (now is None or abs(now - recorded) > 5e-4):
-            parts.append(f"{name} OA {_percent(recorded)}")
+            parts.append(f"{name} OA {percent(recorded)}")
     return [f"recorded when it was trained: {', '.join(parts)}"] if parts else []
 
 
@@ -101,7 +99,7 @@ def _several(document: Document) -> None:
         held_out = run["scores"].get("held_out", {}).get("single", {})
         last = (second and second["oa"]) if voted else held_out.get("oa")
         more = (single["macc"], single["calibration"]["ece"], last)
-        rows.append([names[run["checkpoint"]], *_with_interval(single, "oa"), *map(_figure, more)])
+        rows.append([names[run["checkpoint"]], *_with_interval(single, "oa"), *map(figure, more)])
     last_column = f"OA %, {votes} votes" if voted else "held-out OA %"
     columns = ["checkpoint", "OA %", _level(document), "mAcc %", "ECE %", last_column]
     data, count = document["data"], runs[0]["scores"][split]["single"]["count"]
@@ -119,8 +117,8 @@ def _groups(groups: Sequence[Mapping[str, Any]]) -> None:
         [
             group["name"],
             group["n"],
-            _spread(group["oa"]),
-            _spread(group["macc"]),
+            spread(group["oa"]),
+            spread(group["macc"]),
             *_against(group.get("against_plain")),
         ]
         for group in groups
@@ -134,7 +132,10 @@ def _against(found: Mapping[str, Any] | None) -> list[str]:
         return ["", ""]
     mean, std = (found["difference"][key] for key in ("mean", "std"))
     spread = "" if std is None else f" ± {100 * std:.1f}"
-    return [f"{100 * mean:+.1f}{spread}", "one pair" if found["n"] == 1 else _p(found["p_value"])]
+    return [
+        f"{100 * mean:+.1f}{spread}",
+        "one pair" if found["n"] == 1 else chance(found["p_value"]),
+    ]
 
 
 def _pairs(pairs: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> None:
@@ -143,88 +144,8 @@ def _pairs(pairs: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> None
     for pair in pairs:
         console.line(
             f"{names[pair['a']]} and {names[pair['b']]}: right alone on {pair['only_a']} and {pair['only_b']} shapes, "
-            f"p {_p(pair['p_value'])} (exact McNemar)"
+            f"p {chance(pair['p_value'])} (exact McNemar)"
         )
-
-
-def _robustness(runs: Sequence[Run]) -> None:
-    names = short_names(runs)
-    found = {names[run["checkpoint"]]: run["robustness"] for run in runs if "robustness" in run}
-    corrupted = {name: each["modelnet-c"] for name, each in found.items() if "modelnet-c" in each}
-    if len(corrupted) == 1:
-        _severities(*next(iter(corrupted.items())))
-    elif corrupted:
-        rows = [_corrupted(name, parts) for name, parts in corrupted.items()]
-        columns = ["", "clean", "corrupted", "mCE", "RmCE", "worst under"]
-        console.table(
-            "ModelNet-C's corruptions: OA % on test, mean; mCE of DGCNN is 1", columns, rows
-        )
-    _by_kind(list(found.items()), "checkpoint", _figure)
-
-
-def _robustness_over_seeds(groups: Sequence[Mapping[str, Any]]) -> None:
-    """Means of each group, and of mCE what is left of it beside the plain student's."""
-    found = [group for group in groups if "robustness" in group]
-    rows, worst = [], []
-    for group in found:
-        each = group["robustness"].get("modelnet-c")
-        if each is None:
-            continue
-        beside = group.get("against_plain", {}).get("robustness", {}).get("modelnet-c")
-        gain = _plain_spread(beside["mce"], "+") if beside else ""
-        means = {kind: value["mean"] for kind, value in each["corruptions"].items()}
-        kind = min(means, key=lambda kind: means[kind])
-        worst.append(f"{group['name']}: {kind} {_percent(means[kind])}")
-        errors = (_plain_spread(each[key]) for key in ("mce", "rmce"))
-        rows.append([group["name"], _spread(each["clean"]), *errors, gain])
-    if rows:
-        columns = ["", "clean OA %", "mCE", "RmCE", "mCE less plain's"]
-        console.table("ModelNet-C's corruptions over seeds, test; mCE of DGCNN is 1", columns, rows)
-        console.line(f"worst under: {'; '.join(worst)}")
-    _by_kind([(group["name"], group["robustness"]) for group in found], "", _spread)
-
-
-def _plain_spread(found: Mapping[str, Any], sign: str = "") -> str:
-    mean, std = found["mean"], found["std"]
-    return f"{mean:{sign}.2f}" + ("" if std is None else f" ± {std:.2f}")
-
-
-def _by_kind(
-    found: Sequence[tuple[str, Mapping[str, Any]]], heading: str, cell: Callable[[Any], str]
-) -> None:
-    """OA by number of points and by rotation, a row for each of `found`."""
-    for part, title in (("points", "points per cloud"), ("rotations", "rotation")):
-        shown = [(name, each[part]) for name, each in found if part in each]
-        if shown:
-            rows = [[name, *map(cell, each.values())] for name, each in shown]
-            console.table(f"OA % on test, by {title}", [heading, *shown[0][1]], rows)
-
-
-def _corrupted(name: str, parts: Mapping[str, Any]) -> list[str]:
-    """A row of one checkpoint: the mean over everything, and the corruption that costs most."""
-    means = {kind: sum(each) / len(each) for kind, each in parts["corruptions"].items()}
-    worst = min(means, key=lambda kind: means[kind])
-    return [
-        name,
-        _figure(parts["clean"]),
-        _figure(sum(means.values()) / len(means)),
-        f"{parts['mce']:.3f}",
-        f"{parts['rmce']:.3f}",
-        f"{worst}: {_figure(means[worst])}",
-    ]
-
-
-def _severities(name: str, parts: Mapping[str, Any]) -> None:
-    rows = [
-        [kind, *map(_figure, each), _figure(sum(each) / len(each)), f"{parts['ce'][kind]:.2f}"]
-        for kind, each in parts["corruptions"].items()
-    ]
-    title = f"{name} under ModelNet-C's corruptions, severities 1 to 5: OA %"
-    console.table(title, ["", *"12345", "mean", "CE"], rows)
-    console.line(
-        f"clean {_percent(parts['clean'])}; mCE {parts['mce']:.3f}, RmCE {parts['rmce']:.3f}: errors as multiples of "
-        "DGCNN's on ModelNet40"
-    )
 
 
 def _classes(run: Run, document: Document) -> None:
@@ -234,7 +155,7 @@ def _classes(run: Run, document: Document) -> None:
         [
             row["name"],
             row["count"] or "no shapes",
-            *(_figure(row[key]) for key in ("precision", "recall", "f1")),
+            *(figure(row[key]) for key in ("precision", "recall", "f1")),
             _taken_for(found["confusion"][index], index, document["data"]["class_names"]),
         ]
         for index, row in enumerate(found["per_class"])
@@ -260,36 +181,10 @@ def _title(run: Run, document: Document) -> str:
     return f"{run['checkpoint']}: {name}\n{document['data']['path']}{variant}, {inputs}"
 
 
-def short_names(runs: Sequence[Run]) -> dict[str, str]:
-    """Each checkpoint's file name without its ending where these differ, else its path."""
-    short = {run["checkpoint"]: Path(run["checkpoint"]).stem for run in runs}
-    return short if len(set(short.values())) == len(short) else {path: path for path in short}
-
-
 def _with_interval(found: Mapping[str, Any], key: str) -> list[str]:
     low, high = (100 * each for each in found["intervals"][key])
-    return [_figure(found[key]), f"{low:.1f}-{high:.1f}"]
+    return [figure(found[key]), f"{low:.1f}-{high:.1f}"]
 
 
 def _level(document: Document) -> str:
     return f"{100 * document['protocol']['level']:g} %"
-
-
-def _spread(found: Mapping[str, Any]) -> str:
-    mean, std = found["mean"], found["std"]
-    return _figure(mean) if std is None else f"{100 * mean:.1f} ± {100 * std:.1f}"
-
-
-def _figure(value: float | None) -> str:
-    """Percent, where the heading says so."""
-    return "" if value is None else f"{100 * value:.1f}"
-
-
-def _percent(value: float | None) -> str:
-    return "" if value is None else console.percent(value)
-
-
-def _p(value: float | None) -> str:
-    if value is None:
-        return "no test"
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
