@@ -157,6 +157,7 @@ def test_what_is_wrong_with_another_number_of_points_takes_one_number(tmp_path: 
     assert (result["points_min"], result["points_max"]) == (POINTS, POINTS)
     assert result["points_compared"] == [POINTS]
     assert "takes clouds of 64 points only: " in warned
+    assert "nothing was written" not in warned
     assert "at batch size 16 and 2 points" in warned
     assert OPEN["pt2"](tmp_path / "tiny.pt2").metadata["points_max"] == POINTS
 

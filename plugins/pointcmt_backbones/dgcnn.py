@@ -10,8 +10,8 @@ grouped, and the maximum comes before norm and activation.
 
 Which of two points is nearer in a space of features can hang on the last digit of a product, and so on the size of the
 batch, the device and the runtime: in float32 the probabilities of one cloud in sixteen moved by up to 3e-3. In eval
-mode the edge convolutions, their distances included, are therefore computed in float64, where no such tie was met:
-about twice the time and memory of that part, which the last layer and the head are not of.
+mode the edge convolutions, their distances included, are therefore computed in float64, where no such tie was met. The
+encoder takes 1.6 times as long for it (CPU, one thread, 1,024 points, batches of 1 and of 32).
 """
 
 import itertools

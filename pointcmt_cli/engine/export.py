@@ -23,7 +23,7 @@ from pointcmt_cli.engine.export_formats import WRITE, Range, rounded
 from pointcmt_cli.engine.export_int8 import CALIBRATION, quantise
 from pointcmt_cli.engine.exported import Exported, Run, open_onnx
 from pointcmt_cli.engine.exported_torch import of_trained, open_pt2, open_safetensors
-from pointcmt_cli.engine.parity import CHECKS, CLOUDS, OTHER_BATCH, compare, other_numbers
+from pointcmt_cli.engine.parity import CHECKS, CLOUDS, NOTHING, OTHER_BATCH, compare, other_numbers
 from pointcmt_cli.engine.trained import Trained, find_data, open_trained, read_clouds
 from pointcmt_cli.errors import DataError, ParityError, PluginError, UsageError
 from pointcmt_cli.records import Note, Progress, Record, Records, Result
@@ -131,7 +131,7 @@ def write(
         return (yield from attempt(trained, clouds, config, path, True))
     except (PluginError, _OtherNumberError) as error:
         proof = yield from attempt(trained, clouds, config, path, False)
-        reason = str(error)
+        reason = str(error).removesuffix(NOTHING)  # of another number; for this one it is
     yield Note(f"takes clouds of {trained.points} points only: {reason}", warning=True)
     return replace(proof, reason=reason)
 

@@ -13,6 +13,8 @@ from pointcmt_cli.engine.exported import Run
 from pointcmt_cli.errors import DataError, ParityError
 from pointcmt_cli.records import Progress, Record
 
+NOTHING = "; nothing was written"
+"""The end of every ParityError here."""
 CLOUDS = 64
 CHECKS = {64: 64, 7: 21, 1: 7}
 """Batch size -> clouds that are run at it, with as many points as in training; every cloud is run once."""
@@ -54,7 +56,7 @@ def _difference(
     size: int,
     config: ExportConfig,
 ) -> float:
-    where = f"at batch size {size} and {batch.shape[1]} points; nothing was written"
+    where = f"at batch size {size} and {batch.shape[1]} points{NOTHING}"
     try:
         got = run(batch)
     except DataError as error:
