@@ -22,9 +22,10 @@ import numpy as np
 from record import ROOT, spread, write_record
 
 from pointcmt_cli import discovery
-from pointcmt_cli.data import codec, rigs
+from pointcmt_cli.data.cameras import rigs
 from pointcmt_cli.data.demo_shapes import write_demo_meshes
 from pointcmt_cli.data.reading import read_file
+from pointcmt_cli.data.store import codec
 
 HERE = Path(__file__).resolve().parent
 SHARED = ROOT.parent / "shared" / "data" / "modelnet_meshes"

@@ -23,12 +23,12 @@ from numpy.typing import NDArray
 from record import ROOT, spread, write_record
 from scipy.optimize import linear_sum_assignment
 
+from pointcmt_cli.data.clouds.sampling import sample_points
 from pointcmt_cli.data.demo_shapes import write_demo_meshes
 from pointcmt_cli.data.reading import read_file
-from pointcmt_cli.data.sampling import sample_points
 from pointcmt_cli.data.shape import Shape
 from pointcmt_cli.models.generator import unit_box
-from pointcmt_cli.ops.emd import match
+from pointcmt_cli.ops.emd.distance import match
 
 HERE = Path(__file__).resolve().parent
 SHARED = ROOT.parent / "shared" / "data" / "modelnet_meshes"

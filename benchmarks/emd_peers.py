@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
-from pointcmt_cli.ops.points_numba import compiled
+from pointcmt_cli.ops.points.kernels import compiled
 
 EPSILON = 0.05
 ROUNDS = 3000

@@ -26,11 +26,12 @@ from torch import nn
 
 from pointcmt_cli import discovery
 from pointcmt_cli.config import DistillConfig, ExportConfig
-from pointcmt_cli.data.store import ShapeSet, read_shapes
-from pointcmt_cli.engine import checkpoint, latency
-from pointcmt_cli.engine.export import OPEN, export
-from pointcmt_cli.engine.exported_torch import of_trained
-from pointcmt_cli.engine.trained import open_trained
+from pointcmt_cli.data.store.views import ShapeSet, read_shapes
+from pointcmt_cli.engine.deployed.opened_torch import of_trained
+from pointcmt_cli.engine.export import latency
+from pointcmt_cli.engine.export.export import OPEN, export
+from pointcmt_cli.engine.training import checkpoint
+from pointcmt_cli.engine.training.trained import open_trained
 from pointcmt_cli.errors import PointCMTError
 from pointcmt_cli.models.classifier import Classifier
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from pointcmt_cli.ops.products import rows_by_weight
+from pointcmt_cli.ops.rows.products import rows_by_weight
 
 FLOAT, INDEX = 4, 8
 """Bytes."""

@@ -26,9 +26,9 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from pointcmt_cli import api
+from pointcmt_cli.data.clouds.sampling import sample_points
 from pointcmt_cli.data.demo_shapes import write_demo_meshes
 from pointcmt_cli.data.reading import read_file
-from pointcmt_cli.data.sampling import sample_points
 
 HERE = Path(__file__).resolve().parent
 RADII, COUNTS = (0.1, 0.2, 0.4), (16, 32, 128)

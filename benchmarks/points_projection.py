@@ -23,10 +23,10 @@ from record import spread, write_record
 
 from pointcmt_cli import discovery
 from pointcmt_cli.api import Cameras, Shape
+from pointcmt_cli.data.cameras.rigs import cameras
+from pointcmt_cli.data.clouds.sampling import sample_points
 from pointcmt_cli.data.demo_shapes import write_demo_meshes
 from pointcmt_cli.data.reading import read_file
-from pointcmt_cli.data.rigs import cameras
-from pointcmt_cli.data.sampling import sample_points
 
 HERE = Path(__file__).resolve().parent
 VIEWS, SIZE, POINTS = 6, 128, 1024

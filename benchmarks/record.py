@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from pointcmt_cli.data.files import atomic, plain
+from pointcmt_cli.files import atomic, plain
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ["pointcmt", "torch", "numpy", "numba", "scipy", "h5py", "trimesh", "pyrender"]

@@ -16,9 +16,9 @@ import numpy as np
 
 from pointcmt_cli import discovery
 from pointcmt_cli.api import Cameras, Shape
+from pointcmt_cli.data.cameras.rigs import cameras
+from pointcmt_cli.data.clouds.sampling import sample_points
 from pointcmt_cli.data.reading import read_file
-from pointcmt_cli.data.rigs import cameras
-from pointcmt_cli.data.sampling import sample_points
 
 Draw = Callable[[Shape, Cameras], Any]
 

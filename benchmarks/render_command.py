@@ -16,7 +16,7 @@ from typing import Any
 from record import spread
 
 from pointcmt_cli.config import RenderConfig
-from pointcmt_cli.engine.render import render
+from pointcmt_cli.engine.rendering.render import render
 from pointcmt_cli.records import Result
 
 MODELNET40 = 12_311

@@ -14,10 +14,10 @@ from PIL import Image, ImageDraw, ImageFont
 from record import ROOT
 
 from pointcmt_cli import discovery
+from pointcmt_cli.data.cameras.rigs import cameras
+from pointcmt_cli.data.clouds.sampling import sample_points
 from pointcmt_cli.data.demo_shapes import write_demo_meshes
 from pointcmt_cli.data.reading import read_file
-from pointcmt_cli.data.rigs import cameras
-from pointcmt_cli.data.sampling import sample_points
 from pointcmt_cli.errors import PointCMTError
 
 ROWS: list[tuple[str, str, dict[str, Any]]] = [

@@ -25,8 +25,8 @@ from record import spread, write_record
 from torch.utils.flop_counter import FlopCounterMode
 
 from pointcmt_cli import discovery
-from pointcmt_cli.data.features import read_features
-from pointcmt_cli.engine import checkpoint
+from pointcmt_cli.data.store.features import read_features
+from pointcmt_cli.engine.training import checkpoint
 from pointcmt_cli.models.classifier import Classifier
 
 HERE = Path(__file__).resolve().parent

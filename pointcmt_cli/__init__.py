@@ -8,7 +8,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pointcmt_cli.engine.model import load as load
+    from pointcmt_cli.engine.deployed.model import load as load
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "load"]
@@ -17,4 +17,4 @@ __all__ = ["__version__", "load"]
 def __getattr__(name: str) -> Any:
     if name != "load":
         raise AttributeError(f"module 'pointcmt_cli' has no attribute '{name}'")
-    return importlib.import_module("pointcmt_cli.engine.model").load
+    return importlib.import_module("pointcmt_cli.engine.deployed.model").load

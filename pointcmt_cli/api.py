@@ -14,39 +14,39 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-    from pointcmt_cli.data.rigs import Cameras as Cameras
+    from pointcmt_cli.data.cameras.rigs import Cameras as Cameras
     from pointcmt_cli.data.shape import Shape as Shape
     from pointcmt_cli.errors import PointCMTError as PointCMTError
     from pointcmt_cli.models.distillation import Distillation as Distillation
     from pointcmt_cli.models.generator import unit_box as unit_box
     from pointcmt_cli.ops.compiling import compiled as compiled
-    from pointcmt_cli.ops.emd import earth_movers_distance as earth_movers_distance
-    from pointcmt_cli.ops.linear import linear as linear
-    from pointcmt_cli.ops.normed_rows import normed_rows as normed_rows
-    from pointcmt_cli.ops.points import ball_query as ball_query
-    from pointcmt_cli.ops.points import farthest_points as farthest_points
-    from pointcmt_cli.ops.points import gather as gather
-    from pointcmt_cli.ops.points import interpolate as interpolate
-    from pointcmt_cli.ops.points import k_nearest as k_nearest
-    from pointcmt_cli.ops.points import three_nearest as three_nearest
-    from pointcmt_cli.ops.pooled_mlp import pooled_mlp as pooled_mlp
+    from pointcmt_cli.ops.emd.distance import earth_movers_distance as earth_movers_distance
+    from pointcmt_cli.ops.points.public import ball_query as ball_query
+    from pointcmt_cli.ops.points.public import farthest_points as farthest_points
+    from pointcmt_cli.ops.points.public import gather as gather
+    from pointcmt_cli.ops.points.public import interpolate as interpolate
+    from pointcmt_cli.ops.points.public import k_nearest as k_nearest
+    from pointcmt_cli.ops.points.public import three_nearest as three_nearest
+    from pointcmt_cli.ops.rows.linear import linear as linear
+    from pointcmt_cli.ops.rows.normed_rows import normed_rows as normed_rows
+    from pointcmt_cli.ops.rows.pooled_mlp import pooled_mlp as pooled_mlp
 
 _HOMES = {
-    "Cameras": "pointcmt_cli.data.rigs",
+    "Cameras": "pointcmt_cli.data.cameras.rigs",
     "Distillation": "pointcmt_cli.models.distillation",
     "PointCMTError": "pointcmt_cli.errors",
     "Shape": "pointcmt_cli.data.shape",
-    "ball_query": "pointcmt_cli.ops.points",
+    "ball_query": "pointcmt_cli.ops.points.public",
     "compiled": "pointcmt_cli.ops.compiling",
-    "earth_movers_distance": "pointcmt_cli.ops.emd",
-    "farthest_points": "pointcmt_cli.ops.points",
-    "gather": "pointcmt_cli.ops.points",
-    "interpolate": "pointcmt_cli.ops.points",
-    "k_nearest": "pointcmt_cli.ops.points",
-    "linear": "pointcmt_cli.ops.linear",
-    "normed_rows": "pointcmt_cli.ops.normed_rows",
-    "pooled_mlp": "pointcmt_cli.ops.pooled_mlp",
-    "three_nearest": "pointcmt_cli.ops.points",
+    "earth_movers_distance": "pointcmt_cli.ops.emd.distance",
+    "farthest_points": "pointcmt_cli.ops.points.public",
+    "gather": "pointcmt_cli.ops.points.public",
+    "interpolate": "pointcmt_cli.ops.points.public",
+    "k_nearest": "pointcmt_cli.ops.points.public",
+    "linear": "pointcmt_cli.ops.rows.linear",
+    "normed_rows": "pointcmt_cli.ops.rows.normed_rows",
+    "pooled_mlp": "pointcmt_cli.ops.rows.pooled_mlp",
+    "three_nearest": "pointcmt_cli.ops.points.public",
     "unit_box": "pointcmt_cli.models.generator",
 }
 __all__ = ["Backbone", "Objective", "Renderer", "Teacher", *_HOMES]

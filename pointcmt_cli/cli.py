@@ -15,16 +15,16 @@ from pointcmt_cli.commands import (
     data,
     demo,
     distill,
-    doctor,
-    evaluate,
     export,
     plugins,
     predict,
     pull,
     push,
-    render,
     train_teacher,
 )
+from pointcmt_cli.commands.doctor import doctor
+from pointcmt_cli.commands.evaluate import evaluate
+from pointcmt_cli.commands.render import render
 from pointcmt_cli.errors import PointCMTError, UsageError
 
 app = typer.Typer(

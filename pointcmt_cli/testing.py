@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from pointcmt_cli import discovery
-from pointcmt_cli.data.rigs import Cameras, cameras
+from pointcmt_cli.data.cameras.rigs import Cameras, cameras
 from pointcmt_cli.data.shape import Shape
 from pointcmt_cli.errors import PointCMTError
 from pointcmt_cli.models.distillation import Distillation

@@ -11,9 +11,9 @@ import sys
 
 import numpy as np
 
-from pointcmt_cli.data.rigs import Cameras, cameras
+from pointcmt_cli.data.cameras.rigs import Cameras, cameras
 from pointcmt_cli.data.shape import Shape
-from pointcmt_renderers.raster import raster
+from pointcmt_renderers.raster.raster import raster
 
 VERTEX = """
 #version 330

@@ -15,15 +15,15 @@ import torch
 from torch import Tensor, nn
 
 from pointcmt_cli import discovery
-from pointcmt_cli.engine.ranks import Spread
-from pointcmt_cli.engine.student_step import Step, plain
+from pointcmt_cli.engine.student.ranks import Spread
+from pointcmt_cli.engine.student.step import Step, plain
 from pointcmt_cli.errors import DataError, PluginError
 from pointcmt_cli.models.classifier import Classifier
 from pointcmt_cli.models.distillation import Distillation
-from pointcmt_cli.ops.normed_rows import normed_rows
 from pointcmt_cli.ops.peers import Peers
-from pointcmt_cli.ops.pooled_mlp import pooled_mlp, straightforward
-from pointcmt_cli.ops.shared_norm import share_norms
+from pointcmt_cli.ops.rows.normed_rows import normed_rows
+from pointcmt_cli.ops.rows.pooled_mlp import pooled_mlp, straightforward
+from pointcmt_cli.ops.rows.shared_norm import share_norms
 
 Network = Callable[[nn.Module, Tensor], Tensor]
 ROWS = 5

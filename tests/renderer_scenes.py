@@ -7,7 +7,7 @@ import numpy as np
 import trimesh
 from numpy.typing import NDArray
 
-from pointcmt_cli.data.rigs import DISTANCE, Cameras, look_at
+from pointcmt_cli.data.cameras.rigs import DISTANCE, Cameras, look_at
 from pointcmt_cli.data.shape import Shape
 
 SQUARE = [[0, 1, 2], [0, 2, 3]]

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from pointcmt_cli import discovery
 from pointcmt_cli.errors import PointCMTError
-from pointcmt_cli.ops import pooled_mlp as module
-from pointcmt_cli.ops.pooled_mlp import pooled_mlp, straightforward
-from pointcmt_cli.ops.pooled_mlp_folded import pooled_folded
+from pointcmt_cli.ops.rows import pooled_mlp as module
+from pointcmt_cli.ops.rows.folded import pooled_folded
+from pointcmt_cli.ops.rows.pooled_mlp import pooled_mlp, straightforward
 
 YANX27_HEAD = (1024 * 512 + 512) + (512 * 256 + 256) + 2 * (512 + 256)
 """fc1, bn1, fc2, bn2 of the port's classifiers; fc3 (257 K) is the last layer."""
@@ -106,7 +106,7 @@ def test_pooled_mlp_equals_the_straightforward_one(
 ) -> None:
     """Output, every gradient, running statistics, evaluation; the straightforward one always in float64."""
     monkeypatch.setattr(
-        "pointcmt_cli.ops.pooled_mlp_cpu.BLOCK", 20
+        "pointcmt_cli.ops.rows.forward.BLOCK", 20
     )  # many blocks, the last one short
     plain = tuple(each.double() for each in layers(widths, bias))
     fast = tuple(copy.deepcopy(each).to(dtype) for each in plain)

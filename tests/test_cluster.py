@@ -26,9 +26,9 @@ from test_render import (
     write_meshes,
 )
 
-from pointcmt_cli.engine import home
-from pointcmt_cli.engine.cluster import Futures
-from pointcmt_cli.engine.render import render
+from pointcmt_cli.engine.rendering import home
+from pointcmt_cli.engine.rendering.cluster import Futures
+from pointcmt_cli.engine.rendering.render import render
 from pointcmt_cli.errors import DataError, PluginError, PointCMTError, UsageError
 
 # One death is forgiven, and no shape waits in a worker where another one could cost it its own.

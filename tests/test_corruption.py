@@ -6,8 +6,14 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 from scipy.stats import kstest
 
-from pointcmt_cli.data import corruption
-from pointcmt_cli.data.corruption import CORRUPTIONS, SEVERITIES, corrupt, numbers, rotate_fully
+from pointcmt_cli.data.clouds import corruption
+from pointcmt_cli.data.clouds.corruption import (
+    CORRUPTIONS,
+    SEVERITIES,
+    corrupt,
+    numbers,
+    rotate_fully,
+)
 
 Array = NDArray[np.float64]
 

@@ -17,10 +17,10 @@ import pytest
 from file_server import File, serve
 
 from pointcmt_cli.config import DownloadConfig
-from pointcmt_cli.data import catalogue, download
-from pointcmt_cli.data.catalogue import DataSet, Mirror
-from pointcmt_cli.data.lock import exclusive
-from pointcmt_cli.engine import data_download as stage
+from pointcmt_cli.data.public import catalogue, download
+from pointcmt_cli.data.public.catalogue import DataSet, Mirror
+from pointcmt_cli.data.store.lock import exclusive
+from pointcmt_cli.engine.datasets import download as stage
 from pointcmt_cli.errors import DataError, PointCMTError, UsageError
 from pointcmt_cli.records import Note, Progress, Result
 

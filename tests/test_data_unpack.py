@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from pointcmt_cli.data import unpack as module
-from pointcmt_cli.data.unpack import only_folder, unpack
+from pointcmt_cli.data.public import unpack as module
+from pointcmt_cli.data.public.unpack import only_folder, unpack
 from pointcmt_cli.errors import DataError
 
 LARGEST = 1_000_000

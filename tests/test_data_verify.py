@@ -14,10 +14,11 @@ from typer.testing import CliRunner
 
 from pointcmt_cli.cli import app
 from pointcmt_cli.config import DownloadConfig, VerifyConfig
-from pointcmt_cli.data import catalogue, corrupted
-from pointcmt_cli.data.catalogue import CATALOGUE, MODELNET10, MODELNET40, find, published
-from pointcmt_cli.engine import data_download
-from pointcmt_cli.engine.data_verify import verify
+from pointcmt_cli.data.folders import corrupted
+from pointcmt_cli.data.public import catalogue
+from pointcmt_cli.data.public.catalogue import CATALOGUE, MODELNET10, MODELNET40, find, published
+from pointcmt_cli.engine.datasets import download
+from pointcmt_cli.engine.datasets.verify import verify
 from pointcmt_cli.errors import DataError, UsageError
 from pointcmt_cli.records import Note, Result
 
@@ -211,7 +212,7 @@ def test_names_and_what_is_published() -> None:
         {"train": 3991, "test": 908},
     )
     with pytest.raises(DataError, match=r"Google Drive alone.*pointcmt data verify modelnet_c"):
-        list(data_download.download(DownloadConfig("modelnet_c")))
+        list(download.download(DownloadConfig("modelnet_c")))
 
 
 def test_the_download_command_names_the_next_one(

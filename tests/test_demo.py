@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
-from pointcmt_cli.data import demo_shapes, reading, sampling, sources
+from pointcmt_cli.data import demo_shapes, reading
+from pointcmt_cli.data.clouds import sampling
+from pointcmt_cli.data.folders import sources
 
 
 @pytest.fixture(scope="module")

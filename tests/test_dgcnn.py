@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from pointcmt_cli import discovery
 from pointcmt_cli.api import PointCMTError, k_nearest
-from pointcmt_cli.ops import pooled_mlp as module
-from pointcmt_cli.ops.pooled_mlp import pooled_mlp, straightforward
-from pointcmt_cli.ops.pooled_mlp_folded import pooled_folded
+from pointcmt_cli.ops.rows import pooled_mlp as module
+from pointcmt_cli.ops.rows.folded import pooled_folded
+from pointcmt_cli.ops.rows.pooled_mlp import pooled_mlp, straightforward
 
 HEAD = 2048 * 512 + 2 * 512 + (512 * 256 + 256) + 2 * 256 + (256 * 40 + 40)
 """linear1, bn6, linear2, bn7, linear3 of the authors' classifier with 40 classes."""

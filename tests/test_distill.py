@@ -17,13 +17,13 @@ import torch
 from torch import Tensor, nn
 
 from pointcmt_cli.config import DistillConfig
-from pointcmt_cli.data.features import Features, write_features
-from pointcmt_cli.data.split import split_of
-from pointcmt_cli.data.store import ShapeSet
-from pointcmt_cli.engine import checkpoint
-from pointcmt_cli.engine.distill import distill
-from pointcmt_cli.engine.evaluation_document import training
-from pointcmt_cli.engine.trained import open_trained
+from pointcmt_cli.data.folders.splits import split_of
+from pointcmt_cli.data.store.features import Features, write_features
+from pointcmt_cli.data.store.views import ShapeSet
+from pointcmt_cli.engine.evaluation.document import training
+from pointcmt_cli.engine.student.distill import distill
+from pointcmt_cli.engine.training import checkpoint
+from pointcmt_cli.engine.training.trained import open_trained
 from pointcmt_cli.errors import DataError, PointCMTError, StaleError, UsageError
 from pointcmt_cli.models.distillation import Distillation
 from pointcmt_cli.records import Note, Progress, Record, Result

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pointcmt_cli.data.rigs import cameras
+from pointcmt_cli.data.cameras.rigs import cameras
 from pointcmt_cli.discovery import GROUPS, available
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -12,8 +12,8 @@ import typer
 from typer.testing import CliRunner
 
 from pointcmt_cli import discovery
-from pointcmt_cli.commands import doctor
-from pointcmt_cli.commands.doctor import (
+from pointcmt_cli.commands.doctor import doctor
+from pointcmt_cli.commands.doctor.doctor import (
     BUILDS,
     Check,
     Finding,

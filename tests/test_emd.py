@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pointcmt_cli.api import earth_movers_distance
 from pointcmt_cli.errors import PointCMTError
-from pointcmt_cli.ops.emd import match, scaled
+from pointcmt_cli.ops.emd.distance import match, scaled
 
 
 def exact(x: Tensor, y: Tensor) -> Tensor:
@@ -92,7 +92,7 @@ def test_the_number_of_threads_does_not_matter() -> None:
 @pytest.mark.parametrize("kind", ["1", "2", "13", "one place", "unequal lumps", "far apart"])
 def test_triton_finds_the_same_cost(kind: str) -> None:
     pytest.importorskip("triton", reason="Triton is not installed: its kernel is not tested")
-    emd_triton = importlib.import_module("pointcmt_cli.ops.emd_triton")
+    emd_triton = importlib.import_module("pointcmt_cli.ops.emd.triton")
     x, y = {
         "one place": lambda: (torch.ones(1, 6, 3), torch.ones(1, 6, 3)),
         "unequal lumps": lambda: (lumps(20, 0)[:1], lumps(20, 1)[:1]),

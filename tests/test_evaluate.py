@@ -10,14 +10,14 @@ import torch
 import toy_student
 from toy_student import CLASSES, POINTS, save, write_data
 
-from pointcmt_cli.commands import evaluate as command
+from pointcmt_cli.commands.evaluate import evaluate as command
 from pointcmt_cli.config import DistillConfig, EvaluateConfig
-from pointcmt_cli.data.store import read_images, read_shapes
-from pointcmt_cli.engine import checkpoint
-from pointcmt_cli.engine.distill import distill
-from pointcmt_cli.engine.evaluate import evaluate
-from pointcmt_cli.engine.metrics import predict_logits, scores
-from pointcmt_cli.engine.scoring import vote_points
+from pointcmt_cli.data.store.views import read_images, read_shapes
+from pointcmt_cli.engine.evaluation.evaluate import evaluate
+from pointcmt_cli.engine.evaluation.scoring import vote_points
+from pointcmt_cli.engine.student.distill import distill
+from pointcmt_cli.engine.training import checkpoint
+from pointcmt_cli.engine.training.metrics import predict_logits, scores
 from pointcmt_cli.errors import DataError, UsageError
 from pointcmt_cli.records import Note, Progress, Result
 

@@ -17,18 +17,23 @@ from typer.testing import CliRunner
 
 from pointcmt_cli import console, discovery
 from pointcmt_cli.cli import app
-from pointcmt_cli.commands import evaluate_robustness, evaluate_tables
+from pointcmt_cli.commands.evaluate import robustness, tables
 from pointcmt_cli.config import EvaluateConfig
-from pointcmt_cli.data.features import read_features, write_features
-from pointcmt_cli.data.store import read_shapes
-from pointcmt_cli.engine.calibration import bins, calibration, calibration_error, fit_temperature
-from pointcmt_cli.engine.comparison import agreement, mcnemar, teacher_answers
-from pointcmt_cli.engine.evaluate import evaluate, measure
-from pointcmt_cli.engine.evaluation_document import history
-from pointcmt_cli.engine.intervals import intervals
-from pointcmt_cli.engine.metrics import scores
-from pointcmt_cli.engine.robustness import DGCNN, DGCNN_CLEAN, corruption_errors
-from pointcmt_cli.engine.seed_groups import group_of, groups, repeated
+from pointcmt_cli.data.store.features import read_features, write_features
+from pointcmt_cli.data.store.views import read_shapes
+from pointcmt_cli.engine.evaluation.calibration import (
+    bins,
+    calibration,
+    calibration_error,
+    fit_temperature,
+)
+from pointcmt_cli.engine.evaluation.comparison import agreement, mcnemar, teacher_answers
+from pointcmt_cli.engine.evaluation.document import history
+from pointcmt_cli.engine.evaluation.evaluate import evaluate, measure
+from pointcmt_cli.engine.evaluation.groups import group_of, groups, repeated
+from pointcmt_cli.engine.evaluation.intervals import intervals
+from pointcmt_cli.engine.evaluation.robustness import DGCNN, DGCNN_CLEAN, corruption_errors
+from pointcmt_cli.engine.training.metrics import scores
 from pointcmt_cli.errors import DataError, UsageError
 from pointcmt_cli.records import Note, Result
 
@@ -297,7 +302,7 @@ def test_every_field_stands_in_the_docs_and_the_document_is_strict_json(tmp_path
 
 
 def test_robustness_is_scored_on_the_test_split_with_all_points(tmp_path: Path) -> None:
-    from pointcmt_cli.data.corruption import corrupt, rotate_fully
+    from pointcmt_cli.data.clouds.corruption import corrupt, rotate_fully
 
     write_data(tmp_path)
     model = save(tmp_path / "a.pt")
@@ -352,7 +357,7 @@ def test_another_teacher_than_the_students_own_is_said(tmp_path: Path) -> None:
 
 
 def test_several_checkpoints_are_compared_and_what_is_none_is_left_out(tmp_path: Path) -> None:
-    from pointcmt_cli.engine import checkpoint
+    from pointcmt_cli.engine.training import checkpoint
 
     write_data(tmp_path)
     save(tmp_path / "a.pt", seed=0)
@@ -516,8 +521,8 @@ def test_the_table_of_groups_fits_80_columns(
         run["robustness"] = {"modelnet-c": errors}
     named = zip(groups(runs), ("pointnet2, contrast", "pointnet2, none"), strict=True)
     labelled = [{**group, "name": name} for group, name in named]
-    evaluate_tables._groups(labelled)
-    evaluate_robustness.over_seeds(labelled)
+    tables._groups(labelled)
+    robustness.over_seeds(labelled)
     shown = capsys.readouterr().out.splitlines()
     assert all(line[-1] in "┓┃┩│┘" for line in shown if line[0] in "┏┃┡│└")
     assert max(map(len, shown[:-1])) <= 80

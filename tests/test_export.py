@@ -16,10 +16,10 @@ from toy_student import CLASSES, POINTS, save, write_data
 from pointcmt_backbones import curvenet, pointmlp, pointnext
 from pointcmt_cli.commands import export as command
 from pointcmt_cli.config import ExportConfig
-from pointcmt_cli.data.store import read_shapes
-from pointcmt_cli.engine import export as stage
-from pointcmt_cli.engine import parity
-from pointcmt_cli.engine.export import OPEN
+from pointcmt_cli.data.store.views import read_shapes
+from pointcmt_cli.engine.export import export as stage
+from pointcmt_cli.engine.export import parity
+from pointcmt_cli.engine.export.export import OPEN
 from pointcmt_cli.errors import DataError, ParityError, PluginError, PointCMTError, UsageError
 from pointcmt_cli.records import Note, Result
 

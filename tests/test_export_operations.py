@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from pointcmt_cli import api
-from pointcmt_cli.engine.export_formats import forget, tidy
-from pointcmt_cli.engine.exported_torch import quiet
-from pointcmt_cli.ops.points_plain import to_onnx
+from pointcmt_cli.engine.deployed.opened_torch import quiet
+from pointcmt_cli.engine.export.formats import forget, tidy
+from pointcmt_cli.ops.points.plain import to_onnx
 
 CENTRES, NEIGHBOURS, RADII, COUNTS = 40, 24, (0.3, 0.6), (16, 49)
 SIZES = [(1, 100), (3, 100), (2, 301), (2, 41), (3, 30), (2, 7), (2, 4)]

@@ -12,11 +12,11 @@ from toy_student import POINTS, save, write_data
 
 from pointcmt_cli.commands import export as command
 from pointcmt_cli.config import ExportConfig
-from pointcmt_cli.data.store import read_shapes
-from pointcmt_cli.engine import export as stage
-from pointcmt_cli.engine import export_int8
-from pointcmt_cli.engine.exported_torch import of_trained
-from pointcmt_cli.engine.trained import open_trained
+from pointcmt_cli.data.store.views import read_shapes
+from pointcmt_cli.engine.deployed.opened_torch import of_trained
+from pointcmt_cli.engine.export import export as stage
+from pointcmt_cli.engine.export import int8
+from pointcmt_cli.engine.training.trained import open_trained
 from pointcmt_cli.errors import DataError, ParityError, UsageError
 from pointcmt_cli.records import Result
 
@@ -168,8 +168,8 @@ def test_what_cannot_be_rounded_is_one_line(tmp_path: Path) -> None:
 def test_calibration_sees_clouds_of_every_class() -> None:
     """They stand class by class, and more than are looked at."""
     labels = np.repeat(np.arange(40, dtype=np.float32), 25)
-    seen = export_int8.evenly(np.broadcast_to(labels[:, None, None], (1000, 4, 3)))
-    assert len(seen) == export_int8.CALIBRATION
+    seen = int8.evenly(np.broadcast_to(labels[:, None, None], (1000, 4, 3)))
+    assert len(seen) == int8.CALIBRATION
     assert set(seen[:, 0, 0].tolist()) == set(labels.tolist())
     few = np.zeros((5, 4, 3), np.float32)
-    assert len(export_int8.evenly(few)) == 5
+    assert len(int8.evenly(few)) == 5

@@ -27,11 +27,17 @@ from typer.testing import CliRunner
 from pointcmt_cli import discovery
 from pointcmt_cli.cli import app
 from pointcmt_cli.config import DistillConfig
-from pointcmt_cli.data.features import read_features
-from pointcmt_cli.engine import checkpoint, distill, fast_step, loop, student_step
-from pointcmt_cli.engine.fast_step import fast, recorded
-from pointcmt_cli.engine.recording import CudaGraph, drawing_is_an_error, waiting_is_an_error
-from pointcmt_cli.engine.student_step import Resident, Step, Stepper, plain
+from pointcmt_cli.data.store.features import read_features
+from pointcmt_cli.engine.student import distill, recorded_step
+from pointcmt_cli.engine.student import step as student_step
+from pointcmt_cli.engine.student.cuda_graph import (
+    CudaGraph,
+    drawing_is_an_error,
+    waiting_is_an_error,
+)
+from pointcmt_cli.engine.student.recorded_step import fast, recorded
+from pointcmt_cli.engine.student.step import Resident, Step, Stepper, plain
+from pointcmt_cli.engine.training import checkpoint, setup
 from pointcmt_cli.errors import UsageError
 from pointcmt_cli.models.classifier import Classifier
 from pointcmt_cli.models.distillation import Distillation
@@ -129,13 +135,13 @@ def built(
     """What `distill` makes of a config, before its first step."""
     features = read_features(config.work / "features.h5")
     data = Resident(features, torch.device(device), features.shapes.rows("train"))
-    with loop.seeded(0, "weights"):
+    with setup.seeded(0, "weights"):
         student = distill.build_student(config, features).to(device)
         loss = objective or discovery.build("objectives", config.objective, {})
         generator = Clouds(16, 32).to(device).requires_grad_(False).eval()
         step = Step(student, loss.to(device), data, generator, config.precision)
         step.settle(config)
-    return step, loop.adamw(step, config.lr, config.weight_decay), data
+    return step, setup.adamw(step, config.lr, config.weight_decay), data
 
 
 def train(
@@ -195,7 +201,7 @@ def test_the_recorded_step_ends_in_the_plain_ones_weights_bit_for_bit(
 
         return also
 
-    monkeypatch.setattr(fast_step, "plain", counted)
+    monkeypatch.setattr(recorded_step, "plain", counted)
     for quick in (False, True):
         step, optimizer, data = built(config, Loss(follows))
         take = plain(step, optimizer)
@@ -286,7 +292,7 @@ def test_processes_that_train_together_take_the_plain_step(
     data = cast("Resident", SimpleNamespace(points=SimpleNamespace(is_cuda=True)))
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
     for asked, text in ((None, ""), (True, "several processes train together")):
-        made = fast_step.stepper(step, optimizer, data, replace(config, fast=asked))
+        made = recorded_step.stepper(step, optimizer, data, replace(config, fast=asked))
         _, records = ended(made)
         assert text in notes(records)
         assert len(records) == bool(asked)
@@ -323,7 +329,7 @@ def test_the_rate_stays_where_the_recorded_step_reads_it(
     optimizer = torch.optim.AdamW(
         step.parameters(), lr=torch.tensor(1e-3), capturable=False, foreach=False
     )
-    resume = loop.Resume(tmp_path / "x.pt", "key")
+    resume = setup.Resume(tmp_path / "x.pt", "key")
     resume.save(step, optimizer, 1, [])
     rate = optimizer.param_groups[0]["lr"]
     assert resume.load(step, optimizer)[0] == 1
@@ -459,7 +465,7 @@ def test_the_loop_around_the_step_waits_once_per_epoch(
     data = Resident(features, torch.device("meta"), features.shapes.rows("train"))
     rate = torch.empty((), device="meta")
     optimizer = cast("torch.optim.Optimizer", SimpleNamespace(param_groups=[{"lr": rate}]))
-    monkeypatch.setattr(loop, "stream", lambda *keys, device="cpu": Elsewhere())
+    monkeypatch.setattr(setup, "stream", lambda *keys, device="cpu": Elsewhere())
     monkeypatch.setattr(student_step.Meter, "means", lambda meter: {"steps": len(meter.losses)})
 
     def take(rows: Tensor, points: Tensor, progress: Tensor) -> Mapping[str, Tensor]:
@@ -482,7 +488,7 @@ def test_the_update_does_not_wait() -> None:
             each.grad = torch.empty_like(each)
         with Only("cuda") as only:
             for _ in range(2):
-                loop.set_rate(optimizer, 0.1)
+                setup.set_rate(optimizer, 0.1)
                 optimizer.step()
         assert torch.ops.aten._fused_adamw_.tensor_lr in only.seen
         assert all(values["step"].is_cuda for values in optimizer.state.values())

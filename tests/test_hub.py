@@ -19,8 +19,8 @@ from typer.testing import CliRunner
 from pointcmt_cli import discovery
 from pointcmt_cli.cli import app
 from pointcmt_cli.config import PullConfig, PushConfig
-from pointcmt_cli.engine import checkpoint
-from pointcmt_cli.engine import hub as stage
+from pointcmt_cli.engine.hub import hub as stage
+from pointcmt_cli.engine.training import checkpoint
 from pointcmt_cli.errors import DataError, PluginError, PointCMTError, UsageError
 from pointcmt_cli.records import Note, Result
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from pointcmt_cli import discovery
 from pointcmt_cli.config import DistillConfig
-from pointcmt_cli.engine.initial import fill
+from pointcmt_cli.engine.student.first_weights import fill
 from pointcmt_cli.errors import DataError
 from pointcmt_cli.records import Note
 

@@ -11,8 +11,8 @@ from toy_student import CLASSES, POINTS, save, write_data
 
 import pointcmt_cli
 from pointcmt_cli.config import ExportConfig
-from pointcmt_cli.engine.export import export
-from pointcmt_cli.engine.metrics import predict_logits
+from pointcmt_cli.engine.export.export import export
+from pointcmt_cli.engine.training.metrics import predict_logits
 from pointcmt_cli.errors import DataError, PointCMTError
 
 ENDINGS = ["pt", "onnx", "pt2", "safetensors"]

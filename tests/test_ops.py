@@ -13,7 +13,8 @@ from torch import Tensor
 
 from pointcmt_cli import api
 from pointcmt_cli.errors import PointCMTError
-from pointcmt_cli.ops import library, points_cpu, points_plain, threads
+from pointcmt_cli.ops import threads
+from pointcmt_cli.ops.points import cpu, library, plain
 
 FORMS = ["public", "plain", "numba", "triton"]
 INDICES = ("farthest_points", "ball_query", "k_nearest")
@@ -22,7 +23,7 @@ INDICES = ("farthest_points", "ball_query", "k_nearest")
 @pytest.fixture(params=FORMS)
 def form(request: pytest.FixtureRequest) -> SimpleNamespace:
     """The operations that find indices, in one of their forms; Triton's run interpreted where there is no GPU."""
-    modules = {"public": api, "plain": points_plain, "numba": points_cpu}
+    modules = {"public": api, "plain": plain, "numba": cpu}
     module = modules.get(request.param) or triton_forms()
     device = "cuda" if request.param == "triton" and torch.cuda.is_available() else "cpu"
 
@@ -39,7 +40,7 @@ def form(request: pytest.FixtureRequest) -> SimpleNamespace:
 
 def triton_forms() -> object:
     pytest.importorskip("triton", reason="Triton is not installed: its kernels are not tested")
-    return importlib.import_module("pointcmt_cli.ops.points_triton")
+    return importlib.import_module("pointcmt_cli.ops.points.triton")
 
 
 def random_cloud(batch: int = 3, number: int = 90, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -180,7 +181,7 @@ def test_k_nearest_of_many_and_few(count: int) -> None:
     """Long rows are searched by way of a bound, short ones and large counts are not."""
     for points in (random_cloud(2, 700), random_cloud(2, 100).repeat(1, 7, 1)):
         queries = points[:, ::7].contiguous()
-        expected = points_plain.k_nearest(points, queries, count)
+        expected = plain.k_nearest(points, queries, count)
         assert torch.equal(api.k_nearest(points, queries, count), expected)
 
 
@@ -225,7 +226,7 @@ def test_rows_are_added_up_alike() -> None:
     for b in range(3):
         for row, place in zip(gradient[b], index[b], strict=True):
             expected[b, place] += row
-    for add in (points_cpu.add_rows, points_plain.add_rows):
+    for add in (cpu.add_rows, plain.add_rows):
         torch.testing.assert_close(add(gradient, index, 9), expected)
         torch.testing.assert_close(
             add(gradient.bfloat16(), index, 9).float(), expected, rtol=0.1, atol=0.1
@@ -234,18 +235,16 @@ def test_rows_are_added_up_alike() -> None:
 
 def test_forms_agree_index_for_index_on_larger_clouds() -> None:
     points = random_cloud(2, 1100)
-    chosen = points_plain.farthest_points(points, 256)
+    chosen = plain.farthest_points(points, 256)
     assert torch.equal(api.farthest_points(points, 256), chosen)
     centres, radii, counts = api.gather(points, chosen), (0.1, 0.2, 0.4), (16, 32, 128)
     for a, b in zip(
         api.ball_query(points, centres, radii, counts),
-        points_plain.ball_query(points, centres, radii, counts),
+        plain.ball_query(points, centres, radii, counts),
         strict=True,
     ):
         assert torch.equal(a, b)
-    assert torch.equal(
-        api.k_nearest(points, points, 20), points_plain.k_nearest(points, points, 20)
-    )
+    assert torch.equal(api.k_nearest(points, points, 20), plain.k_nearest(points, points, 20))
 
 
 @pytest.mark.parametrize("number", [2100, 9000])
@@ -254,8 +253,8 @@ def test_more_points_than_a_block_holds(form: SimpleNamespace, number: int) -> N
     centres = points[:, 5:9].contiguous() + 0.001
     assert form.farthest_points(points, 5).tolist() == [naive_farthest(points[0].numpy(), 5)]
     (ball,) = form.ball_query(points, centres, (0.15,), (7,))
-    assert torch.equal(ball, points_plain.ball_query(points, centres, (0.15,), (7,))[0])
-    expected = points_plain.k_nearest(points, centres, 4)
+    assert torch.equal(ball, plain.ball_query(points, centres, (0.15,), (7,))[0])
+    expected = plain.k_nearest(points, centres, 4)
     assert torch.equal(form.k_nearest(points, centres, 4), expected)
 
 
@@ -263,17 +262,17 @@ def test_cuda_has_plain_torch_where_triton_is_absent_or_does_not_work(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     choose = library._on_cuda.__wrapped__
-    name = "pointcmt_cli.ops.points_triton"
-    monkeypatch.delattr("pointcmt_cli.ops.points_triton", raising=False)
+    name = "pointcmt_cli.ops.points.triton"
+    monkeypatch.delattr("pointcmt_cli.ops.points.triton", raising=False)
     monkeypatch.setitem(sys.modules, name, None)
-    assert choose() is points_plain
+    assert choose() is plain
 
     def probe() -> None:
         raise RuntimeError("Failed to find C compiler")
 
     monkeypatch.setitem(sys.modules, name, SimpleNamespace(probe=probe))
     with pytest.warns(UserWarning, match=r"Triton does not work here, .*: Failed to find C"):
-        assert choose() is points_plain
+        assert choose() is plain
 
 
 def test_halves_are_compared_as_the_floats_they_are() -> None:

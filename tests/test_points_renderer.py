@@ -16,12 +16,12 @@ from renderer_scenes import SQUARE, from_direction, mesh, shape, square
 from toy_meshes import config, run, write_meshes
 
 from pointcmt_cli.api import Cameras, PointCMTError, Shape
-from pointcmt_cli.data.rigs import DISTANCE, cameras
-from pointcmt_cli.data.sampling import sample_points
-from pointcmt_renderers.points import points
-from pointcmt_renderers.points_scene import estimated_normals
-from pointcmt_renderers.points_surface import colored_surface
-from pointcmt_renderers.raster import raster
+from pointcmt_cli.data.cameras.rigs import DISTANCE, cameras
+from pointcmt_cli.data.clouds.sampling import sample_points
+from pointcmt_renderers.points.points import points
+from pointcmt_renderers.points.scene import estimated_normals
+from pointcmt_renderers.points.surface import colored_surface
+from pointcmt_renderers.raster.raster import raster
 
 
 def test_a_point_is_a_square_whose_gray_is_its_depth() -> None:

@@ -13,13 +13,13 @@ from toy_student import CLASSES, POINTS, STORED, save, write_data
 
 from pointcmt_cli.commands import predict as command
 from pointcmt_cli.config import ExportConfig, PredictConfig
+from pointcmt_cli.data.clouds.sampling import sample_points
+from pointcmt_cli.data.folders.sources import Item
 from pointcmt_cli.data.reading import read
-from pointcmt_cli.data.sampling import sample_points
-from pointcmt_cli.data.sources import Item
-from pointcmt_cli.data.store import read_shapes
-from pointcmt_cli.engine.export import export
-from pointcmt_cli.engine.metrics import predict_logits
-from pointcmt_cli.engine.predict import file_points, predict
+from pointcmt_cli.data.store.views import read_shapes
+from pointcmt_cli.engine.deployed.predict import file_points, predict
+from pointcmt_cli.engine.export.export import export
+from pointcmt_cli.engine.training.metrics import predict_logits
 from pointcmt_cli.errors import DataError, UsageError
 from pointcmt_cli.records import Note, Result, Row
 

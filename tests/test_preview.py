@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pointcmt_cli.data.preview import contact_sheet, picture_format, sheet
-from pointcmt_cli.data.store import ViewsRow, write_views
+from pointcmt_cli.data.pictures.contact_sheet import contact_sheet, picture_format, sheet
+from pointcmt_cli.data.store.views import ViewsRow, write_views
 from pointcmt_cli.errors import DataError
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from pointcmt_cli.api import linear
-from pointcmt_cli.ops import products
+from pointcmt_cli.ops.rows import products
 
 ONEDNN = hasattr(torch.ops.mkldnn, "_linear_pointwise")
 

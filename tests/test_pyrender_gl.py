@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from pointcmt_cli.errors import PointCMTError
-from pointcmt_renderers import pyrender_context
-from pointcmt_renderers.pyrender_gl import pyrender_gl
+from pointcmt_renderers.gl import context
+from pointcmt_renderers.gl.pyrender_gl import pyrender_gl
 
 PLATFORMS = pytest.mark.parametrize("platform", ["egl", "osmesa"])
 
@@ -19,7 +19,7 @@ PLATFORMS = pytest.mark.parametrize("platform", ["egl", "osmesa"])
 @pytest.fixture
 def no_gl(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """A process that has loaded nothing of GL, keeps no context and sets no variable."""
-    monkeypatch.setattr(pyrender_context, "_opened", pyrender_context._opened.__wrapped__)
+    monkeypatch.setattr(context, "_opened", context._opened.__wrapped__)
     monkeypatch.delitem(sys.modules, "OpenGL", raising=False)
     for name in ("PYOPENGL_PLATFORM", "EGL_DEVICE_ID"):
         monkeypatch.setenv(name, "")  # so that what the renderer sets is taken back

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from pointcmt_cli.commands.options import parse_options
 from pointcmt_cli.config import DistillConfig
-from pointcmt_cli.engine import checkpoint
-from pointcmt_cli.engine.distill import distill
-from pointcmt_cli.engine.ranks import own_device
+from pointcmt_cli.engine.student.distill import distill
+from pointcmt_cli.engine.student.ranks import own_device
+from pointcmt_cli.engine.training import checkpoint
 from pointcmt_cli.errors import UsageError
 from pointcmt_cli.models.distillation import Distillation
 from pointcmt_cli.records import Result

@@ -19,11 +19,11 @@ from renderer_scenes import (
     triangles,
 )
 
-from pointcmt_cli.data.rigs import DISTANCE, Cameras, cameras, look_at
+from pointcmt_cli.data.cameras.rigs import DISTANCE, Cameras, cameras, look_at
 from pointcmt_cli.data.shape import Shape
 from pointcmt_cli.errors import PointCMTError
-from pointcmt_renderers.raster import depth_maps, raster
-from pointcmt_renderers.raster_scene import Scene
+from pointcmt_renderers.raster.raster import depth_maps, raster
+from pointcmt_renderers.raster.scene import Scene
 
 HEADLIGHT = {"ambient": 0.0, "diffuse": 1.0, "light": (0.0, 0.0)}
 

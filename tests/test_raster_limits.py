@@ -11,11 +11,11 @@ import pytest
 import trimesh
 from renderer_scenes import SQUARE, from_direction, mesh, shape, square, triangles
 
+from pointcmt_cli.data.cameras.rigs import Cameras, cameras, look_at
 from pointcmt_cli.data.reading import read_file
-from pointcmt_cli.data.rigs import Cameras, cameras, look_at
 from pointcmt_cli.data.shape import Shape
 from pointcmt_cli.errors import PointCMTError
-from pointcmt_renderers.raster import depth_maps, raster
+from pointcmt_renderers.raster.raster import depth_maps, raster
 
 
 @pytest.mark.parametrize("half_height", [None, 0.9])

@@ -20,11 +20,11 @@ from renderer_scenes import (
     triangles,
 )
 
-from pointcmt_cli.data.rigs import DISTANCE, Cameras, cameras, look_at
+from pointcmt_cli.data.cameras.rigs import DISTANCE, Cameras, cameras, look_at
 from pointcmt_cli.data.shape import Shape
 from pointcmt_cli.errors import PointCMTError
-from pointcmt_renderers.raster import raster
-from pointcmt_renderers.raster_smooth import CREASE
+from pointcmt_renderers.raster.raster import raster
+from pointcmt_renderers.raster.smooth import CREASE
 
 HEADLIGHT = {"ambient": 0.0, "diffuse": 1.0, "light": (0.0, 0.0)}
 WELL_SHADED: dict[str, Any] = {"ambient": 0.15, "diffuse": 0.65, "light": (0.3, 0.6)}

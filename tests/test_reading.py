@@ -17,10 +17,10 @@ import trimesh
 
 from pointcmt_cli.config import Axis
 from pointcmt_cli.data import reading
+from pointcmt_cli.data.clouds.sampling import face_areas, sample_points
+from pointcmt_cli.data.folders.sources import Item, recognise
+from pointcmt_cli.data.formats.pcd import read_pcd
 from pointcmt_cli.data.reading import read, read_file
-from pointcmt_cli.data.reading_pcd import read_pcd
-from pointcmt_cli.data.sampling import face_areas, sample_points
-from pointcmt_cli.data.sources import Item, recognise
 from pointcmt_cli.errors import DataError
 
 SQUARE = "0 0 0\n1 0 0\n1 1 0\n0 1 0\n"

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from damage import CLOUD_BOMBS, DAMAGES, FILES, MESH_BOMBS
 
-from pointcmt_cli.data import reading_text
+from pointcmt_cli.data.clouds.sampling import sample_points
+from pointcmt_cli.data.formats import text as reading_text
 from pointcmt_cli.data.reading import read_file
-from pointcmt_cli.data.sampling import sample_points
 from pointcmt_cli.data.shape import Shape
 from pointcmt_cli.errors import DataError
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from pointcmt_cli.data import reading_text
-from pointcmt_cli.data.reading_text import UnreadableError, line_starts, numbers
+from pointcmt_cli.data.formats import text as reading_text
+from pointcmt_cli.data.formats.text import UnreadableError, line_starts, numbers
 
 COUNT = 20_000
 RNG = np.random.default_rng(3)

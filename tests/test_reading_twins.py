@@ -8,9 +8,9 @@ import pytest
 import trimesh
 from glb_files import CORNERS, SQUARE, glb, square
 
-from pointcmt_cli.data.reading_geometry import Geometry
-from pointcmt_cli.data.reading_mesh import load_scene, merge, read_mesh
-from pointcmt_cli.data.reading_text import UnreadableError
+from pointcmt_cli.data.formats.geometry import Geometry
+from pointcmt_cli.data.formats.mesh import load_scene, merge, read_mesh
+from pointcmt_cli.data.formats.text import UnreadableError
 
 RNG = np.random.default_rng(5)
 

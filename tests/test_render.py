@@ -19,11 +19,14 @@ import toy_renderers
 from toy_meshes import CLASSES, config, notes, run, write_mesh, write_meshes
 
 from pointcmt_cli.config import RenderConfig
-from pointcmt_cli.data import reading, rigs, sampling, sources
-from pointcmt_cli.data.lock import exclusive
-from pointcmt_cli.data.shards import Kept, read_shards
-from pointcmt_cli.data.store import read_index, read_shapes
-from pointcmt_cli.engine.render import render
+from pointcmt_cli.data import reading
+from pointcmt_cli.data.cameras import rigs
+from pointcmt_cli.data.clouds import sampling
+from pointcmt_cli.data.folders import sources
+from pointcmt_cli.data.store.lock import exclusive
+from pointcmt_cli.data.store.shards import Kept, read_shards
+from pointcmt_cli.data.store.views import read_index, read_shapes
+from pointcmt_cli.engine.rendering.render import render
 from pointcmt_cli.errors import DataError, PluginError, PointCMTError, StaleError, UsageError
 from pointcmt_cli.records import Note, Progress, Result
 

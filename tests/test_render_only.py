@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from toy_meshes import CLASSES, config, notes, run, write_mesh, write_meshes
 
-from pointcmt_cli.engine.render import render
+from pointcmt_cli.engine.rendering.render import render
 from pointcmt_cli.errors import DataError, StaleError, UsageError
 
 

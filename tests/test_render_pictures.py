@@ -16,12 +16,12 @@ from PIL import Image
 from toy_meshes import CLASSES, config, notes, run, write_mesh, write_meshes
 
 from pointcmt_cli.config import RenderConfig
-from pointcmt_cli.data import sources
-from pointcmt_cli.data.files import cannot_write
-from pointcmt_cli.data.pictures import Pictures, encode, safe
-from pointcmt_cli.data.sources import Item
-from pointcmt_cli.engine.render import render
+from pointcmt_cli.data.folders import sources
+from pointcmt_cli.data.folders.sources import Item
+from pointcmt_cli.data.pictures.written import Pictures, encode, safe
+from pointcmt_cli.engine.rendering.render import render
 from pointcmt_cli.errors import DataError, StaleError, UsageError
+from pointcmt_cli.files import cannot_write
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from test_render import command, config, environment, run, write_meshes
 
-from pointcmt_cli.engine.laps import ORDER, START, Laps, summary
+from pointcmt_cli.engine.rendering.profile import ORDER, START, Laps, summary
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from PIL import Image
 from toy_meshes import CLASSES, config, notes, run, write_meshes
 
 from pointcmt_cli.config import RenderConfig
-from pointcmt_cli.data.picture_tree import pixels
-from pointcmt_cli.data.store import read_images, read_shapes
-from pointcmt_cli.engine.render import render
+from pointcmt_cli.data.pictures.given import pixels
+from pointcmt_cli.data.store.views import read_images, read_shapes
+from pointcmt_cli.engine.rendering.render import render
 from pointcmt_cli.errors import DataError, StaleError, UsageError
 
 

@@ -17,11 +17,12 @@ from toy_student import CLASSES, POINTS, clouds
 
 from pointcmt_cli.commands import compare as command
 from pointcmt_cli.config import EvaluateConfig
-from pointcmt_cli.data.store import ShapeSet, read_images, read_shapes
-from pointcmt_cli.engine import report as stage
-from pointcmt_cli.engine import report_figures, report_tables
-from pointcmt_cli.engine.report_gallery import SHOWN, Answers, choose, gallery
-from pointcmt_cli.engine.report_words import labels
+from pointcmt_cli.data.store.views import ShapeSet, read_images, read_shapes
+from pointcmt_cli.engine.report import figures as report_figures
+from pointcmt_cli.engine.report import report as stage
+from pointcmt_cli.engine.report import tables
+from pointcmt_cli.engine.report.gallery import SHOWN, Answers, choose, gallery
+from pointcmt_cli.engine.report.words import labels
 from pointcmt_cli.errors import DataError, PointCMTError, UsageError
 from pointcmt_cli.records import Result
 
@@ -226,10 +227,10 @@ def test_the_gallery_shows_the_views_of_the_shape(tmp_path: Path) -> None:
 
 def test_classes_in_every_order() -> None:
     counts = np.array([[8, 0, 2, 0], [0, 9, 0, 1], [3, 0, 7, 0], [0, 5, 0, 5]])
-    order = report_tables.alike(counts)
+    order = tables.alike(counts)
     assert sorted(order) == [0, 1, 2, 3]
     assert abs(order.index(0) - order.index(2)) == abs(order.index(1) - order.index(3)) == 1
-    assert report_tables.alike(np.eye(2, dtype=int)) == [0, 1]
+    assert tables.alike(np.eye(2, dtype=int)) == [0, 1]
 
 
 def test_classes_stand_worst_first(made: tuple[Path, dict[str, Any], Page]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import toy_report
 
-from pointcmt_cli.engine.card import model_card, plain
+from pointcmt_cli.engine.report.card import model_card, plain
 
 
 @pytest.fixture(scope="module")

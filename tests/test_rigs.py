@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pointcmt_cli.data.rig_named import RIGS, circle, sphere
-from pointcmt_cli.data.rigs import DISTANCE, cameras, look_at
+from pointcmt_cli.data.cameras.named import RIGS, circle, sphere
+from pointcmt_cli.data.cameras.rigs import DISTANCE, cameras, look_at
 from pointcmt_cli.errors import UsageError
 
 VIEWS = {

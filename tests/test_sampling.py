@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from pointcmt_cli.data.sampling import face_areas, sample_points
+from pointcmt_cli.data.clouds.sampling import face_areas, sample_points
 from pointcmt_cli.data.shape import Shape
 
 SCRIPT = """

@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 
 from pointcmt_cli.cli import app
 from pointcmt_cli.config import DistillConfig
-from pointcmt_cli.engine import checkpoint
-from pointcmt_cli.engine.distill import distill
-from pointcmt_cli.engine.seeds import distill_seeds, of_seed
+from pointcmt_cli.engine.student.distill import distill
+from pointcmt_cli.engine.student.seeds import distill_seeds, of_seed
+from pointcmt_cli.engine.training import checkpoint
 from pointcmt_cli.records import Note, Result
 
 

@@ -9,9 +9,9 @@ import h5py
 import numpy as np
 import pytest
 
+from pointcmt_cli.data.folders.scanobjectnn import CLASSES
+from pointcmt_cli.data.folders.sources import Source, check_classes, recognise
 from pointcmt_cli.data.reading import read
-from pointcmt_cli.data.scanobjectnn import CLASSES
-from pointcmt_cli.data.sources import Source, check_classes, recognise
 from pointcmt_cli.errors import DataError, UsageError
 
 OFF = "OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n"

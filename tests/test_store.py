@@ -10,10 +10,10 @@ import h5py
 import numpy as np
 import pytest
 
-from pointcmt_cli.data import codec, hdf5
-from pointcmt_cli.data.features import Features, read_features, write_features
-from pointcmt_cli.data.rigs import cameras
-from pointcmt_cli.data.store import (
+from pointcmt_cli.data.cameras.rigs import cameras
+from pointcmt_cli.data.store import codec, hdf5
+from pointcmt_cli.data.store.features import Features, read_features, write_features
+from pointcmt_cli.data.store.views import (
     ViewsRow,
     read_attributes,
     read_images,

@@ -17,14 +17,14 @@ from torch import nn
 from typer.testing import CliRunner
 
 from pointcmt_cli.config import TeacherConfig
-from pointcmt_cli.data.features import read_features
-from pointcmt_cli.data.split import fold_of
-from pointcmt_cli.data.store import ViewsRow, read_attributes, read_images, write_views
-from pointcmt_cli.engine import checkpoint, loop
-from pointcmt_cli.engine.metrics import scores
-from pointcmt_cli.engine.teacher_features import Views
-from pointcmt_cli.engine.teacher_fit import Task, even, out_of_fold, train_epoch
-from pointcmt_cli.engine.train_teacher import train_teacher
+from pointcmt_cli.data.folders.splits import fold_of
+from pointcmt_cli.data.store.features import read_features
+from pointcmt_cli.data.store.views import ViewsRow, read_attributes, read_images, write_views
+from pointcmt_cli.engine.teacher.fit import Task, even, out_of_fold, train_epoch
+from pointcmt_cli.engine.teacher.image_features import Views
+from pointcmt_cli.engine.teacher.train_teacher import train_teacher
+from pointcmt_cli.engine.training import checkpoint, setup
+from pointcmt_cli.engine.training.metrics import scores
 from pointcmt_cli.errors import DataError, PluginError, PointCMTError, UsageError
 from pointcmt_cli.records import Note, Progress, Result
 
@@ -411,7 +411,7 @@ def test_too_few_shapes(work: Path) -> None:
 
 
 def test_micro_batches_add_up_to_their_batch(work: Path) -> None:
-    from pointcmt_cli.data.store import read_shapes
+    from pointcmt_cli.data.store.views import read_shapes
 
     shapes = read_shapes(work / "views.h5")
     rows = torch.from_numpy(shapes.rows("train"))[:13]
@@ -429,11 +429,11 @@ def test_micro_batches_add_up_to_their_batch(work: Path) -> None:
 
 
 def test_the_loss_is_cross_entropy_smoothed_over_all_classes(work: Path) -> None:
-    from pointcmt_cli.data.store import read_shapes
+    from pointcmt_cli.data.store.views import read_shapes
 
     shapes = read_shapes(work / "views.h5")
     rows = torch.from_numpy(shapes.rows("train"))[:8]
-    logits = torch.randn(len(shapes.names), 3, generator=loop.stream(0))
+    logits = torch.randn(len(shapes.names), 3, generator=setup.stream(0))
     module = nn.Linear(3, 3, bias=False)
     nn.init.eye_(module.weight)
     config = configured(work, freeze=True, smoothing=0.2)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from pointcmt_cli.config import RenderConfig
-from pointcmt_cli.engine.render import render
+from pointcmt_cli.engine.rendering.render import render
 from pointcmt_cli.records import Note, Record, Result
 
 CLASSES = ("chair", "lamp", "table")

@@ -8,10 +8,10 @@ import numpy as np
 from toy_student import clouds, save, write_data
 
 from pointcmt_cli.config import EvaluateConfig
-from pointcmt_cli.data.features import read_features, write_features
-from pointcmt_cli.data.store import read_shapes
-from pointcmt_cli.engine import checkpoint
-from pointcmt_cli.engine.report import report
+from pointcmt_cli.data.store.features import read_features, write_features
+from pointcmt_cli.data.store.views import read_shapes
+from pointcmt_cli.engine.report.report import report
+from pointcmt_cli.engine.training import checkpoint
 from pointcmt_cli.records import Note, Result
 
 HOSTILE = ["<script>alert(1)</script>", "a|b *c* & <b>d</b>", "rod"]

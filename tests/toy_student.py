@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from pointcmt_cli import discovery
 from pointcmt_cli.config import DistillConfig, TeacherConfig
-from pointcmt_cli.data.features import Features, write_features
-from pointcmt_cli.data.store import ViewsRow, read_shapes, write_views
-from pointcmt_cli.engine import checkpoint
+from pointcmt_cli.data.store.features import Features, write_features
+from pointcmt_cli.data.store.views import ViewsRow, read_shapes, write_views
+from pointcmt_cli.engine.training import checkpoint
 from pointcmt_cli.models.classifier import Classifier
 
 CLASSES = ["ball", "box", "rod"]

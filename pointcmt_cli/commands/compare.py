@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from pointcmt_cli.commands import options
-from pointcmt_cli.commands.evaluate import evaluate as score
+from pointcmt_cli.commands.evaluate.evaluate import evaluate as score
 from pointcmt_cli.config import EvaluateConfig
 from pointcmt_cli.errors import UsageError
 

@@ -26,7 +26,7 @@ def list_data_sets(json: JsonOption = False) -> None:
     from dataclasses import asdict
 
     from pointcmt_cli import console
-    from pointcmt_cli.data.catalogue import CATALOGUE
+    from pointcmt_cli.data.public.catalogue import CATALOGUE
 
     if json:
         console.print_json({"data_sets": [asdict(each) for each in CATALOGUE]})
@@ -67,7 +67,7 @@ def download(
     Example: pointcmt data download modelnet40
     """
     from pointcmt_cli import console
-    from pointcmt_cli.engine.data_download import download as stage
+    from pointcmt_cli.engine.datasets.download import download as stage
 
     config = DownloadConfig(name=name, work=work, out=out, accept_terms=accept_terms)
     result = console.follow(stage(config))
@@ -98,7 +98,7 @@ def verify(
     Example: pointcmt data verify modelnet40
     """
     from pointcmt_cli import console
-    from pointcmt_cli.engine.data_verify import verify as stage
+    from pointcmt_cli.engine.datasets.verify import verify as stage
 
     config = VerifyConfig(source=source, variant=variant, workers=workers)
     result = console.follow(stage(config), resumes=False)

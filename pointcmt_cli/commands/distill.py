@@ -126,7 +126,7 @@ def distill(
     Example: pointcmt distill --student pointnet2 --epochs 60
     """
     from pointcmt_cli import console
-    from pointcmt_cli.engine.distill import distill as stage
+    from pointcmt_cli.engine.student.distill import distill as stage
 
     if generator_layers == 2:
         raise typer.BadParameter(
@@ -180,7 +180,7 @@ def distill(
 def _several(config: DistillConfig, seeds: int) -> None:
     """Train every seed; one row each, and their mean."""
     from pointcmt_cli import console
-    from pointcmt_cli.engine.seeds import distill_seeds
+    from pointcmt_cli.engine.student.seeds import distill_seeds
 
     result = console.follow(distill_seeds(config, seeds))
     splits = [split for split in ("held_out", "test") if split in result]

@@ -92,7 +92,7 @@ def export(
     Example: pointcmt export pointnet2.pt --format onnx
     """
     from pointcmt_cli import console
-    from pointcmt_cli.engine.export import export as stage
+    from pointcmt_cli.engine.export.export import export as stage
 
     config = ExportConfig(
         checkpoint=checkpoint,

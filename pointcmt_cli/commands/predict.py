@@ -59,7 +59,7 @@ def predict(
     Example: pointcmt predict pointnet2.onnx chair.off scan.ply
     """
     from pointcmt_cli import console
-    from pointcmt_cli.engine.predict import predict as stage
+    from pointcmt_cli.engine.deployed.predict import predict as stage
 
     config = PredictConfig(
         checkpoint=checkpoint, files=tuple(files), work=work, top=top, up=up, device=device

@@ -32,7 +32,7 @@ def pull(
     Example: pointcmt pull me/chairs
     """
     from pointcmt_cli import console
-    from pointcmt_cli.engine.hub import pull as stage
+    from pointcmt_cli.engine.hub.hub import pull as stage
 
     config = PullConfig(
         repo_id=repo_id,

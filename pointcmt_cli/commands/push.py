@@ -52,7 +52,7 @@ def push(
     Example: pointcmt push pointnet2.pt me/chairs
     """
     from pointcmt_cli import console
-    from pointcmt_cli.engine.hub import push as stage
+    from pointcmt_cli.engine.hub.hub import push as stage
 
     config = PushConfig(
         checkpoint=checkpoint,

@@ -121,7 +121,7 @@ def train_teacher(
     Example: pointcmt train-teacher --teacher mvcnn --weights resnet18-f37072fd.pth
     """
     from pointcmt_cli import console
-    from pointcmt_cli.engine.train_teacher import train_teacher as stage
+    from pointcmt_cli.engine.teacher.train_teacher import train_teacher as stage
 
     config = TeacherConfig(
         work=work,

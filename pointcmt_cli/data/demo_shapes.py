@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from pointcmt_cli.data.files import atomic
+from pointcmt_cli.files import atomic
 
 Random = np.random.Generator
 

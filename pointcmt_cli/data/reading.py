@@ -18,15 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pointcmt_cli.config import Axis
-from pointcmt_cli.data.reading_cloud import read_cloud
-from pointcmt_cli.data.reading_geometry import Geometry
-from pointcmt_cli.data.reading_mesh import read_mesh
-from pointcmt_cli.data.reading_ply import ply_header
-from pointcmt_cli.data.reading_text import MAX_BYTES, MAX_FACES, MAX_POINTS, UnreadableError
-from pointcmt_cli.data.sampling import face_areas, into_unit_sphere
+from pointcmt_cli.data.clouds.sampling import face_areas, into_unit_sphere
+from pointcmt_cli.data.folders.sources import Item
+from pointcmt_cli.data.folders.trees import CLOUD_ENDINGS, MESH_ENDINGS, Kind
+from pointcmt_cli.data.formats.cloud import read_cloud
+from pointcmt_cli.data.formats.geometry import Geometry
+from pointcmt_cli.data.formats.mesh import read_mesh
+from pointcmt_cli.data.formats.ply import ply_header
+from pointcmt_cli.data.formats.text import MAX_BYTES, MAX_FACES, MAX_POINTS, UnreadableError
 from pointcmt_cli.data.shape import Shape
-from pointcmt_cli.data.sources import Item
-from pointcmt_cli.data.trees import CLOUD_ENDINGS, MESH_ENDINGS, Kind
 from pointcmt_cli.errors import DataError
 
 _LONGEST = 200

@@ -11,9 +11,9 @@ from typing import Any
 from pointcmt_cli import discovery
 from pointcmt_cli.config import DemoConfig, DistillConfig, RenderConfig, TeacherConfig
 from pointcmt_cli.data.demo_shapes import CLASSES, write_demo_meshes
-from pointcmt_cli.engine.distill import distill
-from pointcmt_cli.engine.render import render
-from pointcmt_cli.engine.train_teacher import train_teacher
+from pointcmt_cli.engine.rendering.render import render
+from pointcmt_cli.engine.student.distill import distill
+from pointcmt_cli.engine.teacher.train_teacher import train_teacher
 from pointcmt_cli.records import Note, Record, Records, Result
 
 

@@ -5,7 +5,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from pointcmt_cli.ops.emd import earth_movers_distance
+from pointcmt_cli.ops.emd.distance import earth_movers_distance
 
 HIDDEN = 1024
 """Width of the three-layer variant's hidden layers; the paper gives no number."""

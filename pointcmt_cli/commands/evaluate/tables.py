@@ -1,0 +1,190 @@
+"""What `pointcmt evaluate` shows of its document: short tables in 80 columns, and every class on request."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pointcmt_cli import console
+from pointcmt_cli.commands.evaluate import robustness
+from pointcmt_cli.commands.evaluate.cells import chance, figure, percent, short_names, spread
+
+SPLITS = {"test": "test", "held_out": "held-out"}
+WORST = 3
+"""Classes named under the table of one checkpoint."""
+PAIRS = 3
+"""Comparisons shown; of more, the groups say more, and the document has all."""
+
+Document = Mapping[str, Any]
+Run = Mapping[str, Any]
+
+
+def show(document: Document, per_class: bool) -> None:
+    """Tables and lines on standard output."""
+    runs = document["runs"]
+    if per_class:
+        for run in runs:
+            _classes(run, document)
+    if len(runs) == 1:
+        _one(runs[0], document)
+    else:
+        _several(document)
+    robustness.show(document)
+
+
+def _one(run: Run, document: Document) -> None:
+    votes = document["protocol"]["votes"]
+    voted = any("voted" in found for found in run["scores"].values())
+    between = _level(document)
+    columns = ["", "shapes", "OA %", between, "mAcc %", between]
+    columns += [f"OA %, {votes} votes", f"mAcc %, {votes} votes"] if voted else ["top-5 %", "ECE %"]
+    rows = []
+    for split, name in SPLITS.items():
+        if split not in run["scores"]:
+            continue
+        single, second = (run["scores"][split].get(kind) for kind in ("single", "voted"))
+        more = (single["top5"], single["calibration"]["ece"])
+        last = (second["oa"], second["macc"]) if second else more
+        both = [cell for key in ("oa", "macc") for cell in _with_interval(single, key)]
+        rows.append([name, single["count"], *both, *map(figure, last)])
+    console.table(_title(run, document), columns, rows)
+    for line in _lines(run):
+        console.line(line)
+
+
+def _lines(run: Run) -> list[str]:
+    """What the table of one checkpoint leaves open."""
+    split = "test" if "test" in run["scores"] else "held_out"
+    found = run["scores"][split]
+    single, lines = found["single"], []
+    if agreed := found.get("agreement"):
+        lines.append(
+            f"teacher: OA {percent(agreed['teacher_oa'])}, the same answer on {percent(agreed['same'])}; right "
+            f"alone: student {percent(agreed['only_student'])}, teacher {percent(agreed['only_teacher'])}"
+        )
+    fitted = single["calibration"]
+    if "voted" in found and single["top5"] is not None:  # else it has a column
+        lines.append(f"top-5: {percent(single['top5'])}")
+    if fitted["ece_scaled"] is not None:
+        lines.append(
+            f"calibration: ECE {percent(fitted['ece'])}, and {percent(fitted['ece_scaled'])} at temperature "
+            f"{fitted['temperature']:.2f} (fitted on the held-out split)"
+        )
+    worst = sorted(
+        (row for row in single["per_class"] if row["count"]), key=lambda row: float(row["recall"])
+    )
+    if len(worst) > WORST:
+        named = [f"{row['name']} {percent(row['recall'])} of {row['count']}" for row in worst]
+        lines.append(f"worst classes: {', '.join(named[:WORST])} (--per-class shows all)")
+    return [*lines, *_recorded(run)]
+
+
+def _recorded(run: Run) -> list[str]:
+    """What the checkpoint says of itself, where that is not what was found now."""
+    parts = []
+    for split, name in SPLITS.items():
+        recorded = (run["recorded"].get(split) or {}).get("oa")
+        now = run["scores"].get(split, {}).get("single", {}).get("oa")
+        if recorded is not None and (now is None or abs(now - recorded) > 5e-4):
+            parts.append(f"{name} OA {percent(recorded)}")
+    return [f"recorded when it was trained: {', '.join(parts)}"] if parts else []
+
+
+def _several(document: Document) -> None:
+    runs = document["runs"]
+    split = "test" if all("test" in run["scores"] for run in runs) else "held_out"
+    votes, names = document["protocol"]["votes"], short_names(runs)
+    voted = any("voted" in run["scores"][split] for run in runs)
+    rows = []
+    for run in runs:
+        single, second = (run["scores"][split].get(kind) for kind in ("single", "voted"))
+        held_out = run["scores"].get("held_out", {}).get("single", {})
+        last = (second and second["oa"]) if voted else held_out.get("oa")
+        more = (single["macc"], single["calibration"]["ece"], last)
+        rows.append([names[run["checkpoint"]], *_with_interval(single, "oa"), *map(figure, more)])
+    last_column = f"OA %, {votes} votes" if voted else "held-out OA %"
+    columns = ["checkpoint", "OA %", _level(document), "mAcc %", "ECE %", last_column]
+    data, count = document["data"], runs[0]["scores"][split]["single"]["count"]
+    variant = f", {data['variant']}" if data["variant"] else ""
+    console.table(f"{data['path']}{variant}, {SPLITS[split]} split, {count} shapes", columns, rows)
+    _groups(document["groups"])
+    _pairs([pair for pair in document["comparisons"] if pair["split"] == split], names)
+
+
+def _groups(groups: Sequence[Mapping[str, Any]]) -> None:
+    """Mean and spread over seeds, where there are several of anything."""
+    if all(group["n"] == 1 and "against_plain" not in group for group in groups):
+        return
+    rows = [
+        [
+            group["name"],
+            group["n"],
+            spread(group["oa"]),
+            spread(group["macc"]),
+            *_against(group.get("against_plain")),
+        ]
+        for group in groups
+    ]
+    columns = ["", "seeds", "OA %", "mAcc %", "OA less plain's", "p"]
+    console.table("Mean ± standard deviation over training seeds; p: paired t-test", columns, rows)
+
+
+def _against(found: Mapping[str, Any] | None) -> list[str]:
+    if found is None or found["difference"] is None:
+        return ["", ""]
+    mean, std = (found["difference"][key] for key in ("mean", "std"))
+    spread = "" if std is None else f" ± {100 * std:.1f}"
+    return [
+        f"{100 * mean:+.1f}{spread}",
+        "one pair" if found["n"] == 1 else chance(found["p_value"]),
+    ]
+
+
+def _pairs(pairs: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> None:
+    if not 0 < len(pairs) <= PAIRS:
+        return
+    for pair in pairs:
+        console.line(
+            f"{names[pair['a']]} and {names[pair['b']]}: right alone on {pair['only_a']} and {pair['only_b']} shapes, "
+            f"p {chance(pair['p_value'])} (exact McNemar)"
+        )
+
+
+def _classes(run: Run, document: Document) -> None:
+    split = "test" if "test" in run["scores"] else "held_out"
+    found = run["scores"][split]["single"]
+    rows = [
+        [
+            row["name"],
+            row["count"] or "no shapes",
+            *(figure(row[key]) for key in ("precision", "recall", "f1")),
+            _taken_for(found["confusion"][index], index, document["data"]["class_names"]),
+        ]
+        for index, row in enumerate(found["per_class"])
+    ]
+    columns = ["class", "shapes", "precision %", "recall %", "F1 %", "most often taken for"]
+    console.table(f"{run['checkpoint']}, per class, {SPLITS[split]} split", columns, rows)
+
+
+def _taken_for(counts: Sequence[int], own: int, names: Sequence[str]) -> str:
+    """The wrong class that most shapes of a class were given, with how many."""
+    wrong = [(count, -index) for index, count in enumerate(counts) if index != own and count]
+    if not wrong:
+        return ""
+    count, index = max(wrong)
+    return f"{names[-index]} ({count})"
+
+
+def _title(run: Run, document: Document) -> str:
+    what = "teacher" if run["is_teacher"] else run["objective"]
+    variant = f", {document['data']['variant']}" if document["data"]["variant"] else ""
+    inputs = f"{run['points']} points" if run["points"] else "views"
+    name = ", ".join(filter(None, (run["name"], what, f"seed {run['seed']}")))
+    return f"{run['checkpoint']}: {name}\n{document['data']['path']}{variant}, {inputs}"
+
+
+def _with_interval(found: Mapping[str, Any], key: str) -> list[str]:
+    low, high = (100 * each for each in found["intervals"][key])
+    return [figure(found[key]), f"{low:.1f}-{high:.1f}"]
+
+
+def _level(document: Document) -> str:
+    return f"{100 * document['protocol']['level']:g} %"

@@ -1,0 +1,175 @@
+"""Recognise what a folder holds. In: a path; out: a `Source`, its classes and one cheap `Item` per shape."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pointcmt_cli.data.folders.layouts import benchmark
+from pointcmt_cli.data.folders.splits import split_of
+from pointcmt_cli.data.folders.trees import FLAT, Found, Kind, flat, subfolders, tree
+from pointcmt_cli.errors import DataError, PointCMTError, UsageError
+from pointcmt_cli.records import counted
+
+_EXPECTED = (
+    "expected CLASS/train/NAME.off and CLASS/test/NAME.off, or CLASS/NAME.off "
+    "(meshes .off .obj .ply .stl .glb; point clouds .npy .npz .ply .xyz .txt .pcd), "
+    "modelnet40_ply_hdf5_2048, modelnet40_normal_resampled, or ScanObjectNN's h5_files"
+)
+_PICTURES = (".png", ".jpg", ".jpeg")
+
+
+@dataclass(frozen=True)
+class Item:
+    """One shape that has not been read yet; small and picklable."""
+
+    name: str
+    """`CLASS/NAME`, unique in its source."""
+    label: int
+    """Row of the source's `classes`."""
+    split: str
+    """`train`, `val` or `test`."""
+    kind: Kind
+    path: Path
+    row: int | None = None
+    """Row of a benchmark's HDF5 file; None: the file is the shape."""
+    pictures: tuple[Path, ...] | None = None
+    """Its views, where they were rendered elsewhere; None: they are to be drawn."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A folder that was recognised."""
+
+    root: Path
+    layout: str
+    """`mesh tree`, `point-cloud tree`, `mesh folder` or `point-cloud folder` (without class folders), or a
+    benchmark's name."""
+    variant: str | None
+    """OBJ_ONLY, OBJ_BG, PB_T50_RS, ...; None where the layout has none."""
+    kind: Kind
+    classes: list[str]
+    items: list[Item]
+    notes: tuple[str, ...] = ()
+    """What was left out and why, one line each."""
+
+    def counts(self) -> dict[str, int]:
+        """Shapes per split."""
+        splits = [item.split for item in self.items]
+        return {split: splits.count(split) for split in ("train", "val", "test")}
+
+    @property
+    def summary(self) -> str:
+        """One line for the reader."""
+        counts = ", ".join(f"{count} {split}" for split, count in self.counts().items())
+        variant = f" {self.variant}" if self.variant else ""
+        return (
+            f"{self.root}: {self.layout}{variant}, {counted(len(self.classes), 'class', 'classes')}, "
+            f"{self.shapes} ({counts})"
+        )
+
+    @property
+    def shapes(self) -> str:
+        """Their number and kind."""
+        if self.kind == "mesh":
+            return counted(len(self.items), "mesh", "meshes")
+        return counted(len(self.items), "point cloud")
+
+
+def recognise(
+    root: Path, test_fraction: float, held_out_fraction: float, variant: str | None = None
+) -> Source:
+    """Find out what `root` holds, in a deterministic order; `variant` chooses where there are several.
+
+    Shapes without a split of their own are split by a hash of their name; `val` is carved from train the same way,
+    unless the source has a `val` of its own.
+    """
+    if not root.is_dir():
+        if not root.exists():
+            raise UsageError(f"{root}: no such folder")
+        raise UsageError(
+            f"{root}: is a file, not a folder; name the folder it lies in ({root.parent}), and to look at it alone "
+            f"--only {root.stem} --preview look.png"
+        )
+    found = _find(root, variant)
+    if found is None:
+        meant = _meant(root)
+        found = None if meant else flat(root)
+        if found is None:
+            raise DataError(f"{root}: no shapes found; {meant or _hint(root)}")
+    if variant is not None and found.variant is None:
+        raise UsageError(f"--variant {variant}: {root} is a {found.layout}, which has no variants")
+    items = _items(found, test_fraction, held_out_fraction)
+    _check_names(root, items)
+    return Source(root, found.layout, found.variant, found.kind, found.classes, items, found.notes)
+
+
+def check_classes(source: Source) -> None:
+    """Raise where a classifier would have nothing to tell apart."""
+    if source.layout.endswith(f" {FLAT}"):
+        lies = "lies" if len(source.items) == 1 else "lie"
+        raise DataError(
+            f"{source.root}: its {source.shapes} {lies} in no class folder; put them into one folder per class "
+            f"({source.root / 'CLASS' / 'NAME'}{source.items[0].path.suffix}), or make only pictures of them "
+            "(--format png)"
+        )
+    if len(source.classes) < 2:
+        raise DataError(
+            f"{source.root}: only one class ({source.classes[0]}); a classifier needs at least two folders of shapes "
+            "(--format png makes pictures of one)"
+        )
+
+
+def _find(root: Path, variant: str | None) -> Found | None:
+    return benchmark(root, variant) or tree(root)
+
+
+def _items(found: Found, test_fraction: float, held_out_fraction: float) -> list[Item]:
+    if any(entry.given == "val" for entry in found.entries):
+        held_out_fraction = 0.0
+    items = []
+    for entry in found.entries:
+        name = f"{found.classes[entry.label]}/{entry.stem}"
+        split = split_of(name, entry.given, test_fraction, held_out_fraction)
+        items.append(Item(name, entry.label, split, found.kind, entry.path, entry.row))
+    return items
+
+
+def _check_names(root: Path, items: list[Item]) -> None:
+    """Names seed the sampling, decide the splits and find a shape again: they must be unique, and text."""
+    seen: dict[str, Item] = {}
+    for item in items:
+        other = seen.setdefault(item.name, item)
+        if other is not item:
+            raise DataError(
+                f"{root}: two shapes are named {item.name}: {_place(other, root)} and {_place(item, root)}; "
+                "rename one of them"
+            )
+        if not item.name.isprintable():
+            raise DataError(f"{root}: the name {item.name!a} is not printable text; rename it")
+
+
+def _place(item: Item, root: Path) -> str:
+    place = str(item.path.relative_to(root))
+    return place if item.row is None else f"{place}, row {item.row}"
+
+
+def _meant(root: Path) -> str | None:
+    """The folder below, where that is the one that was meant."""
+    for folder in subfolders(root):
+        try:
+            found = _find(folder, None)
+        except PointCMTError:
+            continue
+        if found is not None and len(found.classes) > 1:
+            return f"did you mean {folder} ({found.layout})?"
+    return None
+
+
+def _hint(root: Path) -> str:
+    """What is there instead of shapes, or what is expected."""
+    picture = next((path for path in root.rglob("*") if path.suffix.lower() in _PICTURES), None)
+    if picture:
+        return (
+            f"it holds pictures ({picture.relative_to(root)}), and a student needs points: name the folder of "
+            "their meshes or clouds, and this one with --views-from"
+        )
+    return _EXPECTED

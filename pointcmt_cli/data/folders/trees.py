@@ -1,0 +1,181 @@
+"""Folders of shapes, one folder per class. In: a path; out: what was `Found`, or a DataError that says what was not.
+
+CLASS/{train,val,test}/NAME.ext, {train,val,test}/CLASS/NAME.ext or CLASS/NAME.ext, all meshes or all point clouds.
+Hidden files, macOS's `._` copies and `__MACOSX` are passed over.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pointcmt_cli.data.formats.ply import HEADER_BYTES, ply_header
+from pointcmt_cli.data.formats.text import UnreadableError
+from pointcmt_cli.errors import DataError
+
+Kind = Literal["mesh", "cloud"]
+SPLITS = ("train", "val", "test")
+MESH_ENDINGS = frozenset({".off", ".obj", ".ply", ".stl", ".glb"})
+CLOUD_ENDINGS = frozenset({".npy", ".npz", ".ply", ".xyz", ".txt", ".pcd"})
+FLAT = "folder"
+"""How the layout is named whose shapes lie in no class folder."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One shape as its layout names it."""
+
+    label: int
+    stem: str
+    """Unique in its class."""
+    given: str | None
+    """The layout's own split, or None."""
+    path: Path
+    row: int | None = None
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a layout's reader makes of a folder."""
+
+    layout: str
+    kind: Kind
+    classes: list[str]
+    entries: list[Entry]
+    variant: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """Sorted, without hidden ones."""
+    return [path for path in listed(folder) if path.is_dir()]
+
+
+def tree(root: Path) -> Found | None:
+    """The classes below `root`; None when no folder there holds a shape."""
+    return _gathered(root, class_folders(root), "tree")
+
+
+def flat(root: Path) -> Found | None:
+    """The shapes that lie in `root` itself, as one class with its name; None where there are none.
+
+    Text counts as clouds where nothing else is there: a README.txt is no shape.
+    """
+    endings = {path.suffix.lower() for path in listed(root)}
+    if not endings & (MESH_ENDINGS | CLOUD_ENDINGS - {".txt"}) and endings != {".txt"}:
+        return None
+    return _gathered(root, [(root.resolve().name or "shapes", None, root)], FLAT)
+
+
+def _gathered(
+    root: Path, folders: Iterable[tuple[str, str | None, Path]], layout: str
+) -> Found | None:
+    """The shapes in these folders, each with its class and split."""
+    files: dict[str, list[tuple[str | None, Path]]] = {}
+    left_out: Counter[str] = Counter()
+    notes = []
+    for name, split, folder in folders:
+        shapes = files.setdefault(name, [])
+        for path in listed(folder):
+            if path.is_dir():
+                if not (split is None and path.name in SPLITS):
+                    notes.append(f"left out the folder {path.relative_to(root)}")
+            elif path.suffix.lower() in MESH_ENDINGS | CLOUD_ENDINGS:
+                shapes.append((split, path))
+            else:
+                left_out[path.suffix.lower() or path.name] += 1
+    empty = [name for name, shapes in files.items() if not shapes]
+    classes = sorted(name for name in files if files[name])
+    if not classes:
+        return None
+    if left_out:
+        endings = ", ".join(f"{count} {ending}" for ending, count in sorted(left_out.items()))
+        notes.append(f"left out files with other endings: {endings}")
+    if empty:
+        notes.append(f"left out folders without shapes: {', '.join(empty)}")
+    _check_splits(root, {name: files[name] for name in classes})
+    kind = _kind(root, [path for name in classes for _, path in files[name]])
+    entries = [
+        Entry(label, path.stem, split, path)
+        for label, name in enumerate(classes)
+        for split, path in files[name]
+    ]
+    layout = f"{'mesh' if kind == 'mesh' else 'point-cloud'} {layout}"
+    return Found(layout, kind, classes, entries, notes=tuple(notes))
+
+
+def class_folders(root: Path) -> Iterator[tuple[str, str | None, Path]]:
+    """Class name, given split and the folder with the files."""
+    tops = subfolders(root)
+    if tops and all(top.name in SPLITS for top in tops):
+        for top in tops:
+            for folder in subfolders(top):
+                yield folder.name, top.name, folder
+        return
+    for folder in tops:
+        yield folder.name, None, folder
+        for below in subfolders(folder):
+            if below.name in SPLITS:
+                yield folder.name, below.name, below
+
+
+def listed(folder: Path) -> list[Path]:
+    """Sorted, without hidden files and what macOS leaves behind."""
+    try:
+        paths = sorted(folder.iterdir())
+    except OSError as error:
+        raise DataError(f"{folder} cannot be listed: {error.strerror}") from error
+    return [path for path in paths if not path.name.startswith((".", "__MACOSX"))]
+
+
+def _check_splits(root: Path, files: dict[str, list[tuple[str | None, Path]]]) -> None:
+    """Some classes with a split of their own and some without would be two rules in one data set."""
+    loose = [path for shapes in files.values() for split, path in shapes if split is None]
+    given = [path for shapes in files.values() for split, path in shapes if split is not None]
+    if loose and given:
+        raise DataError(
+            f"{root}: {len(given)} files lie in train/val/test folders ({_short(given[0], root)}) and {len(loose)} "
+            f"do not ({_short(loose[0], root)}): sort all of them into such folders, or none"
+        )
+
+
+def _kind(root: Path, paths: list[Path]) -> Kind:
+    kinds: dict[Kind, list[Path]] = {"mesh": [], "cloud": []}
+    for path in paths:
+        kind = _kind_of(path)
+        if kind is not None:
+            kinds[kind].append(path)
+    meshes, clouds = kinds["mesh"], kinds["cloud"]
+    if 2 * len(clouds) < len(meshes) and all(path.suffix.lower() == ".ply" for path in clouds):
+        return (
+            "mesh"  # damaged files rather than a second kind: reading says that they have no faces
+        )
+    if meshes and clouds:
+        raise DataError(
+            f"{root}: holds {len(meshes)} meshes ({_short(meshes[0], root)}) and {len(clouds)} point clouds "
+            f"({_short(clouds[0], root)}): keep one kind in a folder"
+        )
+    if not meshes and not clouds:
+        raise DataError(
+            f"{root}: none of its {len(paths)} .ply files has a header that can be read"
+        )
+    return "mesh" if meshes else "cloud"
+
+
+def _kind_of(path: Path) -> Kind | None:
+    """By the ending; a .ply by its header, and None where that cannot be read (reading it will say why)."""
+    ending = path.suffix.lower()
+    if ending != ".ply":
+        return "mesh" if ending in MESH_ENDINGS else "cloud"
+    if not path.is_file():
+        return None
+    try:
+        with path.open("rb") as file:
+            return "mesh" if ply_header(file.read(HEADER_BYTES)).is_mesh else "cloud"
+    except (OSError, UnreadableError):
+        return None
+
+
+def _short(path: Path, root: Path) -> str:
+    return f"e.g. {path.relative_to(root)}"

@@ -1,0 +1,175 @@
+"""Runs that are equal but for the seed. In: an evaluation's runs; out: mean and spread of each group, a paired test.
+
+A student's worth is what it does beside a plain one, trained in the same way without a teacher: where such a group is
+among the runs, the scores of equal seeds are subtracted and the differences tested (paired t-test, two-sided).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from scipy.stats import ttest_rel
+
+from pointcmt_cli.engine.student.provenance import relevant
+from pointcmt_cli.files import digest
+
+Run = Mapping[str, Any]
+NOT_SETTINGS = ("seed", "device", "views")
+"""Beside `student_record.IDLE`: what may differ within a group."""
+GENERATOR = "generator_"
+OBJECTIVE = ("objective", "objective_options", "teacher", GENERATOR)
+"""How the settings begin in which a student and its plain twin may differ."""
+
+
+def group_of(run: Run) -> str:
+    """A short hash of everything that decides the weights, but the seed."""
+    return digest(run["name"], run["options"], settings(run), origin(run))[:12]
+
+
+def settings(run: Run) -> dict[str, Any]:
+    """What the runs of a group have in common; generator and teacher only where the student learns from them."""
+    idle = () if run["uses_generator"] else (GENERATOR,)
+    found = {
+        key: value
+        for key, value in relevant(run["config"]).items()
+        if key not in NOT_SETTINGS and not key.startswith(idle)
+    }
+    taught = not run["is_teacher"] and not run["plain"]
+    return found | ({"teacher": run["provenance"].get("teacher")} if taught else {})
+
+
+def origin(run: Run) -> list[Any]:
+    """What a run was made from, as its file says it."""
+    return [run["provenance"].get(key) for key in ("kind", "views_digest", "init_digest")]
+
+
+def twin_of(run: Run) -> str:
+    """Equal for a student and for the plain student that was trained in the same way."""
+    same = {key: value for key, value in settings(run).items() if not key.startswith(OBJECTIVE)}
+    return digest(run["name"], run["options"], same, origin(run))
+
+
+def groups(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """Every group in the order of the runs; scores are those of the test split, or held-out where one has no test."""
+    split = "test" if all("test" in run["scores"] for run in runs) else "held_out"
+    members: dict[str, list[Run]] = {}
+    for run in runs:
+        of_group = members.setdefault(run["group"], [])
+        if run["seed"] not in [other["seed"] for other in of_group]:
+            of_group.append(run)
+    names = dict(zip(members, _names([each[0] for each in members.values()]), strict=True))
+    plain = {twin_of(each[0]): group for group, each in members.items() if each[0]["plain"]}
+    found = []
+    for group, each in members.items():
+        scores = {key: [score(run, split, key) for run in each] for key in ("oa", "macc")}
+        row = {
+            "group": group,
+            "name": names[group],
+            "objective": each[0]["objective"],
+            "split": split,
+            "n": len(each),
+            "seeds": [run["seed"] for run in each],
+            **{key: spread(values) for key, values in scores.items()},
+            **over_seeds([run["robustness"] for run in each if "robustness" in run]),
+        }
+        yardstick = plain.get(twin_of(each[0]))
+        if yardstick not in (None, group):
+            row["against_plain"] = against(each, members[yardstick], split)
+        found.append(row)
+    return found
+
+
+def repeated(runs: Sequence[Run]) -> Iterator[tuple[str, str]]:
+    """Checkpoints that repeat an earlier one's settings and seed, with that one: they are in no group."""
+    first: dict[tuple[str, int], str] = {}
+    for run in runs:
+        known = first.setdefault((run["group"], run["seed"]), run["checkpoint"])
+        if known != run["checkpoint"]:
+            yield run["checkpoint"], known
+
+
+def against(students: Sequence[Run], plain: Sequence[Run], split: str) -> dict[str, Any]:
+    """Overall accuracy less that of the plain student of the same seed; no p-value from fewer than 2 pairs."""
+    yardstick = {run["seed"]: run for run in plain}
+    pairs = [(run, yardstick[run["seed"]]) for run in students if run["seed"] in yardstick]
+    scores = [(score(own, split, "oa"), score(other, split, "oa")) for own, other in pairs]
+    differences = [own - other for own, other in scores]
+    result: dict[str, Any] = {
+        "group": plain[0]["group"],
+        "n": len(pairs),
+        "difference": spread(differences) if pairs else None,
+        "p_value": None,
+        **over_seeds(
+            [
+                less(own["robustness"], other["robustness"])
+                for own, other in pairs
+                if "robustness" in own
+            ]
+        ),
+    }
+    if len(pairs) > 1 and np.ptp(differences) > 1e-12:  # equal differences have no t
+        result["p_value"] = float(ttest_rel(*zip(*scores, strict=True)).pvalue)
+    return result
+
+
+def over_seeds(found: Sequence[Any]) -> dict[str, Any]:
+    """Under `robustness`, mean and spread of every number of it; nothing where it was not asked for."""
+    return {"robustness": _spreads(found)} if found else {}
+
+
+def less(own: Any, other: Any) -> Any:
+    """Every number of one tree, less that of another of the same form."""
+    if isinstance(own, Mapping):
+        return {key: less(value, other[key]) for key, value in own.items()}
+    if isinstance(own, Sequence):
+        return [less(*pair) for pair in zip(own, other, strict=True)]
+    return own - other
+
+
+def spread(values: Sequence[float]) -> dict[str, float | None]:
+    """Mean, and sample standard deviation (n - 1), which one value does not have."""
+    deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return {"mean": float(np.mean(values)), "std": deviation}
+
+
+def _spreads(trees: Sequence[Any]) -> Any:
+    """One tree of `spread`s; a list of severities counts as its mean."""
+    if isinstance(trees[0], Mapping):
+        return {key: _spreads([tree[key] for tree in trees]) for key in trees[0]}
+    return spread([float(np.mean(each)) for each in trees])
+
+
+def score(run: Run, split: str, key: str) -> float:
+    """A single pass's."""
+    return float(run["scores"][split]["single"][key])
+
+
+def _names(runs: Sequence[Run]) -> list[str]:
+    """What to call each group: plug-ins and options; what else differs, where these do not tell them apart."""
+    short = [_short(run) for run in runs]
+    named = []
+    for run, name in zip(runs, short, strict=True):
+        alike = [_all(other) for other, also in zip(runs, short, strict=True) if also == name]
+        differing = [
+            f"{key} {value}"
+            for key, value in _all(run).items()
+            if any(other.get(key) != value for other in alike)
+        ]
+        named.append(", ".join([name, *differing]))
+    return named
+
+
+def _all(run: Run) -> dict[str, Any]:
+    """The settings, and of what it was made from the start of each hash."""
+    made = {key: run["provenance"].get(key) for key in ("views_digest", "init_digest")}
+    words = {"views_digest": "views", "init_digest": "init"}
+    return settings(run) | {words[key]: str(value or "none")[:6] for key, value in made.items()}
+
+
+def _short(run: Run) -> str:
+    options = ", ".join(f"{key}={value}" for key, value in run["options"].items())
+    what = "teacher" if run["is_teacher"] else run["objective"]
+    more = ", ".join(f"{key}={value}" for key, value in run["objective_options"].items())
+    return (
+        f"{run['name']}{f' ({options})' if options else ''}, {what}{f' ({more})' if more else ''}"
+    )

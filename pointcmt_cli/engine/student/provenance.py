@@ -1,0 +1,82 @@
+"""What a student's checkpoint says of itself and of what it was made from."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pointcmt_cli import discovery
+from pointcmt_cli.config import DistillConfig
+from pointcmt_cli.data.store.features import Features
+from pointcmt_cli.engine.student.first_weights import file_digest
+from pointcmt_cli.engine.training import setup
+from pointcmt_cli.files import digest
+
+IDLE = ("work", "features", "generator", "init", "out", "fast", "force", "tensorboard")
+"""Settings that say where or how, not what."""
+
+
+def run_key(config: DistillConfig, features: Features, device: torch.device) -> str:
+    """Changes whenever the weights could: settings, input, plug-in versions, device."""
+    settings = relevant(asdict(config))
+    plugins = [
+        discovery.find("backbones", config.student),
+        discovery.find("objectives", config.objective),
+    ]
+    versions = [(plugin.distribution, plugin.version) for plugin in plugins]
+    first = [_init_digest(config)] if config.init else []
+    return digest(settings, features.shapes.digest, versions, device.type, *first)
+
+
+def relevant(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that decide the weights."""
+    return {name: value for name, value in settings.items() if name not in IDLE}
+
+
+def why_anew(values: Mapping[str, Any], config: DistillConfig, features: Features) -> str:
+    """What differs from the run that made an older checkpoint."""
+    settings = (relevant(values["config"]), relevant(asdict(config)))
+    changes = setup.changes(*settings)
+    if values["provenance"].get("features_digest") != features.shapes.digest:
+        changes.insert(0, "the features")
+    if values["provenance"].get("init_digest") != _init_digest(config):
+        changes.insert(0, "--init")
+    return ", ".join(changes) or "a plug-in's version or the device"
+
+
+def _init_digest(config: DistillConfig) -> str | None:
+    return file_digest(config.init) if config.init else None
+
+
+def provenance(
+    config: DistillConfig, features: Features, key: str, generator_key: str | None
+) -> dict[str, Any]:
+    """What the checkpoint was made from; `generator_key` is None where no generator was needed."""
+    attributes = features.shapes.attributes
+    names = ("source_layout", "variant", "up", "views_digest", "teacher_digest", "teacher")
+    return {
+        "kind": "student",
+        "run_key": key,
+        "objective": config.objective,
+        "objective_options": dict(config.objective_options),
+        "features_digest": features.shapes.digest,
+        **({"init_digest": _init_digest(config)} if config.init else {}),
+        **({"generator_key": generator_key} if generator_key else {}),
+        "stored_points": features.shapes.points.shape[1],
+        **{name: str(attributes[name]) for name in names if name in attributes},
+        "counts": features.shapes.counts(),
+    }
+
+
+def summary(values: Mapping[str, Any], out: Path) -> dict[str, Any]:
+    """The stage's result in plain values."""
+    metrics = values["metrics"]
+    return {
+        "checkpoint": str(out),
+        "student": values["name"],
+        "objective": values["provenance"]["objective"],
+        "variant": values["provenance"].get("variant"),
+        **metrics,
+    }
