@@ -24,10 +24,10 @@ from typing import Any
 
 import numpy as np
 from record import ROOT, spread, write_record
-from render_command import copies, measure, projected
 
 from pointcmt_cli.data.demo_shapes import write_demo_meshes
 from pointcmt_cli.data.reading import read_file
+from render_command import copies, measure, projected
 
 HERE = Path(__file__).resolve().parent
 SHARED = ROOT.parent / "shared" / "data" / "modelnet_meshes"

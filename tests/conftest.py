@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
-SHARED = ROOT.parent / "shared" / "data"
+from places import DATA
 
 for name in ("COLUMNS", "LINES"):  # xdist gives its workers both, and rich would keep them for good
     os.environ.pop(name, None)
@@ -28,9 +27,9 @@ def pytest_configure() -> None:
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of academic data sets; the test is skipped where there is none."""
-    if not SHARED.is_dir():
+    if not DATA.is_dir():
         pytest.skip("needs the academic data sets in ../shared/data")
-    return SHARED
+    return DATA
 
 
 @pytest.fixture(scope="session")

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from places import ROOT
 from pointcmt_cli.data.cameras.rigs import cameras
 from pointcmt_cli.discovery import GROUPS, available
 
-ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 

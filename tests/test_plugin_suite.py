@@ -14,6 +14,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from places import ROOT
 from pointcmt_cli import discovery, testing
 from pointcmt_cli.errors import PluginError, PointCMTError
 
@@ -234,7 +235,7 @@ def test_a_renderer_may_refuse_orthographic_cameras_but_not_draw_them_badly() ->
 
 def test_the_example_distribution_passes_its_own_tests_once_installed(tmp_path: Path) -> None:
     """What an installer writes for it, then its tests in a fresh process; it shares nothing with this repository."""
-    folder = Path(__file__).resolve().parent.parent / "examples" / "third_party_backbone"
+    folder = ROOT / "examples" / "third_party_backbone"
     project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
     name, version = project["name"].replace("-", "_"), project["version"]
     site = tmp_path / "site"

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from places import ROOT
+
 CORE = ROOT / "pointcmt_cli"
 PLUGINS = ROOT / "plugins"
 LAYERS = [

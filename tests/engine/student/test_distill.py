@@ -1,0 +1,327 @@
+"""The student's stage: learns, resumes to the same weights, notices changed inputs, never uses a stale generator."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import h5py
+import pytest
+import torch
+from torch import Tensor
+
+from pointcmt_cli.config import DistillConfig
+from pointcmt_cli.engine.evaluation.document import training
+from pointcmt_cli.engine.student.distill import distill
+from pointcmt_cli.engine.training import checkpoint
+from pointcmt_cli.engine.training.trained import open_trained
+from pointcmt_cli.errors import DataError, PointCMTError, StaleError, UsageError
+from pointcmt_cli.records import Note, Progress, Record
+from toy_distill import CLASSES, run, write_toy_features
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> DistillConfig:
+    write_toy_features(tmp_path / "features.h5")
+    return DistillConfig(
+        student="toy_networks:tiny",
+        student_options={"dropout": 0.1},
+        objective="none",
+        work=tmp_path,
+        points=64,
+        epochs=30,
+        batch_size=8,
+        lr=1e-2,
+        generator_epochs=2,
+    )
+
+
+def weights(path: Path) -> dict[str, Tensor]:
+    return checkpoint.load(path)["state_dict"]
+
+
+def same(left: dict[str, Tensor], right: dict[str, Tensor]) -> bool:
+    return left.keys() == right.keys() and all(torch.equal(left[key], right[key]) for key in left)
+
+
+def test_a_student_learns_and_is_scored_apart(config: DistillConfig, tmp_path: Path) -> None:
+    result, records = run(config)
+    assert result["checkpoint"] == str(tmp_path / "tiny-none.pt")
+    assert result["test"]["oa"] > 0.7
+    assert result["test"]["count"] == 18
+    assert result["held_out"]["count"] > 0
+    assert result["selected_epoch"] == config.epochs
+    assert [each.done for each in records if isinstance(each, Progress)] == list(range(1, 31))
+    rows = (tmp_path / "tiny-none.metrics.csv").read_text().splitlines()
+    assert rows[0].startswith("epoch,cross_entropy,loss,train_accuracy")
+    assert len(rows) == 31
+    assert json.loads((tmp_path / "tiny-none.config.json").read_text())["epochs"] == 30
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_auto_and_what_it_comes_to_are_one_run(config: DistillConfig, tmp_path: Path) -> None:
+    short = replace(config, epochs=2, device="auto", precision="auto")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    run(short)
+    recorded = json.loads((tmp_path / "tiny-none.config.json").read_text())
+    assert (recorded["device"], recorded["precision"]) == (
+        device,
+        "bf16" if device == "cuda" else "fp32",
+    )
+    _, records = run(replace(short, device=device, precision=recorded["precision"]))
+    assert "is up to date" in str(records[0])
+
+
+def test_same_seed_same_bytes_other_seed_other_bytes(config: DistillConfig, tmp_path: Path) -> None:
+    run(config)
+    run(replace(config, out=tmp_path / "again.pt"))
+    run(replace(config, out=tmp_path / "other.pt", seed=1))
+    first = weights(tmp_path / "tiny-none.pt")
+    assert same(first, weights(tmp_path / "again.pt"))
+    assert not same(first, weights(tmp_path / "other.pt"))
+
+
+def test_a_finished_run_is_kept_and_a_changed_input_is_noticed(
+    config: DistillConfig, tmp_path: Path
+) -> None:
+    first, _ = run(config)
+    again, records = run(config)
+    assert again == first
+    assert "up to date" in notes(records)
+    write_toy_features(tmp_path / "features.h5", seed=5)
+    _, records = run(config)
+    assert "up to date" not in notes(records)
+    _, records = run(replace(config, epochs=2))
+    assert "up to date" not in notes(records)
+
+
+def notes(records: list[Record]) -> str:
+    return "\n".join(record.text for record in records if isinstance(record, Note))
+
+
+def test_an_interrupted_run_ends_in_the_same_weights(config: DistillConfig, tmp_path: Path) -> None:
+    run(replace(config, out=tmp_path / "whole.pt"))
+    out = tmp_path / "parts.pt"
+    for record in distill(replace(config, out=out)):
+        if isinstance(record, Progress) and record.done == 3:
+            break
+    assert not out.exists()
+    _, records = run(replace(config, out=out))
+    assert "going on after epoch" in notes(records)
+    assert same(weights(tmp_path / "whole.pt"), weights(out))
+
+
+def test_a_resume_state_of_other_settings_is_not_used(
+    config: DistillConfig, tmp_path: Path
+) -> None:
+    for record in distill(config):
+        if isinstance(record, Progress):
+            break
+    _, records = run(replace(config, lr=1e-3))
+    assert "going on" not in notes(records)
+
+
+@pytest.mark.slow
+def test_sigkill_in_the_middle_ends_in_the_same_weights(
+    config: DistillConfig, tmp_path: Path
+) -> None:
+    epochs = 40
+    line = [
+        sys.executable, "-m", "pointcmt_cli", "distill", "--student", "pointnet", "--objective", "none",
+        "--work", str(tmp_path), "--points", "64", "--epochs", str(epochs), "--batch-size", "8",
+    ]  # fmt: skip
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    killed = tmp_path / "killed.pt"
+    process = subprocess.Popen(
+        [*line, "--out", str(killed)], env=environment, stderr=subprocess.DEVNULL
+    )
+    state = killed.with_name(".killed.pt.resume")
+    deadline = time.monotonic() + 120
+    while not state.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert state.exists()
+    assert not killed.exists()
+    for out in (killed, tmp_path / "whole.pt"):
+        subprocess.run([*line, "--out", str(out)], env=environment, check=True, capture_output=True)
+    assert same(weights(killed), weights(tmp_path / "whole.pt"))
+
+
+def test_held_out_selection_keeps_the_best_epoch(config: DistillConfig, tmp_path: Path) -> None:
+    result, _ = run(replace(config, select="held-out"))
+    rows = (tmp_path / "tiny-none.metrics.csv").read_text().splitlines()
+    column = rows[0].split(",").index("held_out_oa")
+    cells = [row.split(",") for row in rows[1:]]
+    values = {int(row[0]): float(row[column]) for row in cells if row[column]}
+    best = max(values.values())
+    assert result["held_out"]["oa"] == pytest.approx(best)
+    assert result["selected_epoch"] == min(epoch for epoch in values if values[epoch] == best)
+
+
+def test_the_generator_is_trained_once_and_again_when_its_input_changed(
+    config: DistillConfig, tmp_path: Path
+) -> None:
+    taught = replace(
+        config, objective="pointcmt", objective_options={"recipe": "reference"}, epochs=1
+    )
+    result, records = run(taught)
+    assert result["checkpoint"] == str(tmp_path / "tiny-pointcmt.pt")
+    assert "generator: held-out EMD" in notes(records)
+
+    def curves() -> set[str]:
+        trained = open_trained(tmp_path / "tiny-pointcmt.pt", tmp_path, "backbones")
+        return set(training(trained, tmp_path / "features.h5", True, False))
+
+    assert curves() == {"student", "generator"}
+    generator = checkpoint.load(tmp_path / "generator.pt")
+    made = {**generator["provenance"], "run_key": "another"}
+    checkpoint.save(tmp_path / "generator.pt", {**generator, "provenance": made})
+    assert curves() == {
+        "student"
+    }  # the curves beside it are of a generator that this student never had
+    checkpoint.save(tmp_path / "generator.pt", generator)
+    _, records = run(replace(taught, epochs=2))
+    assert "generator.pt matches: held-out EMD" in notes(records)
+    write_toy_features(tmp_path / "features.h5", seed=5)
+    _, records = run(taught)
+    assert "was made from other features or settings: training it anew" in notes(records)
+
+
+def test_a_non_finite_loss_names_the_step(config: DistillConfig) -> None:
+    with pytest.raises(
+        PointCMTError, match=r"the loss is nan at epoch 1, step 2; try a lower --lr"
+    ):
+        run(replace(config, objective="toy_networks:explodes"))
+
+
+def test_too_few_points_and_no_file_are_one_line(config: DistillConfig, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="takes at least 4 points, got 2: raise --points"):
+        run(replace(config, points=2))
+    with pytest.raises(
+        DataError, match=r"features\.h5: no such file; `pointcmt train-teacher` makes it"
+    ):
+        run(replace(config, work=tmp_path / "empty"))
+    if not torch.cuda.is_available():
+        with pytest.raises(UsageError, match="this torch sees no CUDA device; use --device cpu"):
+            run(replace(config, device="cuda"))
+
+
+def test_the_checkpoint_rebuilds_the_model(config: DistillConfig, tmp_path: Path) -> None:
+    run(config)
+    path = tmp_path / "tiny-none.pt"
+    values = torch.load(path, weights_only=True)
+    assert values["class_names"] == CLASSES
+    assert values["options"] == {"dropout": 0.1}
+    model = checkpoint.rebuild(checkpoint.load(path), path)
+    points = torch.randn(3, 50, 3)
+    assert model(points).shape == (3, 3)
+    assert torch.allclose(model(points)[1:2], model(points[1:2]), atol=1e-6)
+
+
+def test_a_changed_neighbour_is_noticed(config: DistillConfig, tmp_path: Path) -> None:
+    run(config)
+    with h5py.File(tmp_path / "views.h5", "w") as file:
+        file.attrs.update(format="pointcmt-views", version=1, digest="rendered again")
+    stale = (
+        "views.h5 is not the one that .*features.h5 was made from; `pointcmt train-teacher` makes"
+    )
+    with pytest.raises(StaleError, match=stale):
+        run(config)
+    _, records = run(replace(config, features=tmp_path / "features.h5"))
+    assert "views.h5 is not the one that" in notes(records)
+
+
+def test_a_changed_teacher_is_noticed(config: DistillConfig, tmp_path: Path) -> None:
+    checkpoint.save(
+        tmp_path / "teacher.pt",
+        {
+            "format": checkpoint.FORMAT,
+            "version": 1,
+            "provenance": {"kind": "teacher", "digest": "x"},
+        },
+    )
+    with pytest.raises(
+        StaleError, match=r"teacher\.pt is not the one that .*features\.h5 was made from"
+    ):
+        run(config)
+
+
+def test_no_stage_replaces_the_file_of_another(config: DistillConfig, tmp_path: Path) -> None:
+    teacher = tmp_path / "precious.pt"
+    checkpoint.save(
+        teacher, {"format": checkpoint.FORMAT, "version": 1, "provenance": {"kind": "teacher"}}
+    )
+    before = teacher.read_bytes()
+    with pytest.raises(
+        DataError, match=r"precious\.pt holds a teacher, not a student: name another file"
+    ):
+        run(replace(config, out=teacher))
+    with pytest.raises(DataError, match=r"precious\.pt holds a teacher, not a generator"):
+        run(replace(config, objective="pointcmt", generator=teacher))
+    assert teacher.read_bytes() == before
+    text = tmp_path / "notes.pt"
+    text.write_text("mine")
+    with pytest.raises(
+        DataError, match="it is in the way of a student: name another file, or --force"
+    ):
+        run(replace(config, out=text))
+    assert text.read_text() == "mine"
+
+
+def test_what_is_trained_anew_or_given_up_is_said(config: DistillConfig, tmp_path: Path) -> None:
+    run(replace(config, epochs=2))
+    _, records = run(replace(config, epochs=3))
+    assert "is trained anew; changed: epochs 2 -> 3" in notes(records)
+    out = tmp_path / "other.pt"
+    for record in distill(replace(config, out=out)):
+        if isinstance(record, Progress):
+            break
+    _, records = run(replace(config, out=out, epochs=2))
+    assert "an interrupted run of" in notes(records)
+
+
+def test_more_points_than_stored_is_said_and_recorded(
+    config: DistillConfig, tmp_path: Path
+) -> None:
+    _, records = run(replace(config, points=5000, epochs=1))
+    assert "stores 96 points per shape: training on 96" in notes(records)
+    values = checkpoint.load(tmp_path / "tiny-none.pt")
+    assert (values["config"]["points"], values["provenance"]["up"]) == (96, "y")
+
+
+def test_two_runs_of_one_output_are_refused(config: DistillConfig) -> None:
+    first = distill(config)
+    while not isinstance(next(first), Progress):
+        pass
+    with pytest.raises(DataError, match=r"another run .* is writing .*tiny-none\.pt"):
+        run(config)
+    first.close()
+
+
+def test_features_with_nan_are_refused(config: DistillConfig, tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "features.h5", "a") as file:
+        file["points"][3, 0] = float("nan")
+    with pytest.raises(DataError, match="points holds NaN or infinity; make the file again"):
+        run(config)
+
+
+@pytest.mark.parametrize("content", [b"", b"text", {"a": 1}, {"format": "pointcmt-checkpoint"}])
+def test_what_is_no_checkpoint_is_one_line(content: Any, tmp_path: Path) -> None:
+    path = tmp_path / "x.pt"
+    path.write_bytes(content) if isinstance(content, bytes) else torch.save(content, path)
+    with pytest.raises(DataError, match=r"x\.pt is not a pointcmt checkpoint \([^)]*\)$"):
+        checkpoint.load(path)
+
+
+def test_weights_of_another_shape_are_listed(config: DistillConfig, tmp_path: Path) -> None:
+    run(replace(config, epochs=1))
+    values = checkpoint.load(tmp_path / "tiny-none.pt")
+    values["state_dict"]["head.bias"] = torch.zeros(7)
+    with pytest.raises(DataError, match=r"missing none, unexpected \['head\.bias'\]"):
+        checkpoint.rebuild(values, tmp_path / "tiny-none.pt")
