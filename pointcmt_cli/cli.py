@@ -11,7 +11,6 @@ import typer
 
 from pointcmt_cli import __version__, allocator, launched
 from pointcmt_cli.commands import (
-    compare,
     data,
     demo,
     distill,
@@ -23,7 +22,7 @@ from pointcmt_cli.commands import (
     train_teacher,
 )
 from pointcmt_cli.commands.doctor import doctor
-from pointcmt_cli.commands.evaluate import evaluate
+from pointcmt_cli.commands.evaluate import compare, evaluate
 from pointcmt_cli.commands.render import render
 from pointcmt_cli.errors import PointCMTError, UsageError
 

@@ -309,3 +309,12 @@ class DemoConfig:
     epochs: int = 40
     seed: int = 0
     device: Device = "auto"
+
+
+IDLE = ("work", "features", "generator", "init", "out", "fast", "force", "tensorboard")
+"""A student's settings that say where or how, not what."""
+
+
+def relevant(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that decide the weights."""
+    return {name: value for name, value in settings.items() if name not in IDLE}

@@ -17,10 +17,20 @@ LAYERS = [
     {"console"},
     {"engine", "testing", "__init__"},
     {"api", "models", "data", "ops", "discovery"},
-    {"config", "errors", "records", "allocator", "launched"},
+    {"config", "errors", "records", "allocator", "launched", "files"},
 ]
 """Highest first; a module imports from its own layer or from below."""
-LIGHT = ["cli", "launched", "config", "discovery", "errors", "records", "allocator", "console"]
+LIGHT = [
+    "cli",
+    "launched",
+    "config",
+    "discovery",
+    "errors",
+    "records",
+    "allocator",
+    "console",
+    "files",
+]
 ALLOWED = set(sys.stdlib_module_names) | {"typer", "rich", "pointcmt_cli"}
 
 
@@ -73,8 +83,94 @@ def test_an_upward_arrow_is_seen(tmp_path: Path) -> None:
     ]
 
 
+GROUND = {"allocator", "config", "console", "discovery", "errors", "files", "launched", "records"}
+"""Modules that every room may import (which of them, the layers say)."""
+
+
+def room(module: str, root: Path) -> str | None:
+    """The folder that a module of the package under `root` stands in, dotted; None: elsewhere, or beside the rooms."""
+    first, *parts = module.split(".")
+    if first != "pointcmt_cli":
+        return None
+    while parts and not root.joinpath(*parts).is_dir():
+        parts = parts[:-1]
+    return ".".join(parts) or None
+
+
+def arrows(root: Path) -> dict[str, set[str]]:
+    """Rooms, and the other rooms that the files of each import from."""
+    found: dict[str, set[str]] = {}
+    for path in sorted(root.rglob("*.py")):
+        own = ".".join(path.parent.relative_to(root).parts)
+        if own:
+            targets = {room(module, root) for module in imports(path)}
+            found.setdefault(own, set()).update(each for each in targets if each and each != own)
+    return found
+
+
+def declared(folder: Path) -> set[str]:
+    """What a room's `__init__.py` says that it imports from."""
+    text = ast.get_docstring(ast.parse((folder / "__init__.py").read_text())) or ""
+    _, found, last = " ".join(text.split()).partition("Imports from: ")
+    assert found, f"{folder}/__init__.py must end in 'Imports from: ...'"
+    assert last.endswith("."), folder
+    names = last[:-1].split(", ")
+    return set() if names == ["none"] else set(names)
+
+
+def circles(found: dict[str, set[str]]) -> set[str]:
+    """Rooms from which arrows lead back to themselves."""
+
+    def reached(start: str) -> set[str]:
+        seen: set[str] = set()
+        waiting = [start]
+        while waiting:
+            new = found.get(waiting.pop(), set()) - seen
+            seen |= new
+            waiting += new
+        return seen
+
+    return {each for each in found if each in reached(each)}
+
+
+def test_rooms_import_from_those_that_they_name_and_in_no_circle() -> None:
+    found = arrows(CORE)
+    assert found == {name: declared(CORE.joinpath(*name.split("."))) for name in found}
+    assert circles(found) == set()
+
+
+def test_a_new_arrow_and_a_circle_are_seen(tmp_path: Path) -> None:
+    for name, other in (("data", "ops"), ("ops", "data")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text('"""In.\n\nOut.\nImports from: none.\n"""\n')
+        (tmp_path / name / "one.py").write_text(f"from pointcmt_cli.{other} import one\n")
+    found = arrows(tmp_path)
+    assert found == {"data": {"ops"}, "ops": {"data"}}
+    assert declared(tmp_path / "data") == set()
+    assert circles(found) == {"data", "ops"}
+
+
+def test_the_rooms_of_the_plug_ins_import_from_those_that_they_name() -> None:
+    for folder in sorted((PLUGINS / "pointcmt_renderers").iterdir()):
+        if (folder / "__init__.py").exists():
+            modules = {name for path in folder.glob("*.py") for name in imports(path)}
+            others = {
+                name.split(".")[1]
+                for name in modules
+                if name.count(".") > 1 and "renderers" in name
+            }
+            rooms = {each for each in others if (folder.parent / each).is_dir()}
+            assert rooms - {folder.name} == declared(folder), folder
+
+
+@pytest.mark.parametrize("top", ["pointcmt_cli", "plugins", "tests"])
+def test_no_file_repeats_the_name_of_its_room(top: str) -> None:
+    for path in (ROOT / top).rglob("*.py"):
+        assert not path.name.removeprefix("test_").startswith(f"{path.parent.name}_"), path
+
+
 def test_light_modules_import_the_standard_library_typer_and_rich_only() -> None:
-    files = [CORE / f"{name}.py" for name in LIGHT] + sorted((CORE / "commands").glob("*.py"))
+    files = [CORE / f"{name}.py" for name in LIGHT] + sorted((CORE / "commands").rglob("*.py"))
     heavy = {
         f"{path.name}: {module}"
         for path in files

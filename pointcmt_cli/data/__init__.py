@@ -1,1 +1,5 @@
-"""Where shapes come from, how they are sampled and seen, and the files they are kept in."""
+"""One shape: read, checked, in the unit sphere; and the shapes of the demo.
+
+In: an `Item` or a file; out: a `Shape`.
+Imports from: data.folders, data.formats.
+"""

@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pointcmt_cli.config import Axis
-from pointcmt_cli.data.clouds.sampling import face_areas, into_unit_sphere
 from pointcmt_cli.data.folders.sources import Item
 from pointcmt_cli.data.folders.trees import CLOUD_ENDINGS, MESH_ENDINGS, Kind
 from pointcmt_cli.data.formats.cloud import read_cloud
@@ -26,6 +25,7 @@ from pointcmt_cli.data.formats.geometry import Geometry
 from pointcmt_cli.data.formats.mesh import read_mesh
 from pointcmt_cli.data.formats.ply import ply_header
 from pointcmt_cli.data.formats.text import MAX_BYTES, MAX_FACES, MAX_POINTS, UnreadableError
+from pointcmt_cli.data.geometry import face_areas, into_unit_sphere
 from pointcmt_cli.data.shape import Shape
 from pointcmt_cli.errors import DataError
 

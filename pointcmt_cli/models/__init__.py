@@ -1,1 +1,5 @@
-"""The parts of a model that belong to the core: classifier, generator, distillation batch."""
+"""Networks of the core: classifier, generator, what an objective sees.
+
+In: points or views; out: features, logits, clouds.
+Imports from: ops.emd.
+"""

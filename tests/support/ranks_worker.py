@@ -1,4 +1,4 @@
-"""What every process of the tests of training in several processes runs: parts of a shared batch against the whole batch in one process.
+"""What each process of a shared training runs in its tests: parts of a batch against the whole batch in one process.
 
 Started by torchrun; each check raises where the two differ. Everything is float64, so that only mistakes show.
 """

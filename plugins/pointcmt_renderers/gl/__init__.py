@@ -1,1 +1,5 @@
-"""Room."""
+"""`pyrender`: the raster renderer's pictures by OpenGL.
+
+In: a mesh and cameras; out: views.
+Imports from: raster.
+"""

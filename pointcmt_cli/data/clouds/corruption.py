@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from pointcmt_cli.data.clouds.sampling import into_unit_sphere
+from pointcmt_cli.data.geometry import into_unit_sphere
 
 Array = NDArray[np.float64]
 SEVERITIES = (1, 2, 3, 4, 5)

@@ -9,6 +9,7 @@ import hashlib
 import numpy as np
 from numpy.typing import NDArray
 
+from pointcmt_cli.data.geometry import face_areas, into_unit_sphere, sides
 from pointcmt_cli.data.shape import Shape
 
 Array = NDArray[np.float64]
@@ -28,31 +29,6 @@ def sample_points(shape: Shape, count: int) -> NDArray[np.float32]:
     return into_unit_sphere(points, points.mean(axis=0))[0]
 
 
-def into_unit_sphere(points: Array, centre: Array) -> tuple[NDArray[np.float32], float]:
-    """Move `centre` (3,) to the origin and the farthest of points (N, 3) to distance 1; also the former distance."""
-    moved = points - centre
-    radius = float(np.sqrt(np.einsum("ij,ij->i", moved, moved).max()))
-    return (moved / (radius or 1.0)).astype(np.float32), radius
-
-
-def face_areas(vertices: NDArray[np.float32], faces: NDArray[np.int32]) -> Array:
-    """Areas (F,) of the triangles."""
-    _, (bx, by, bz), (cx, cy, cz) = _sides(vertices, faces)
-    x, y, z = by * cz - bz * cy, bz * cx - bx * cz, bx * cy - by * cx
-    areas: Array = 0.5 * np.sqrt(x * x + y * y + z * z)
-    return areas
-
-
-def _sides(vertices: NDArray[np.float32], faces: NDArray[np.int32]) -> tuple[Array, Array, Array]:
-    """The first corners (3, F) of the triangles, and the two sides (3, F) that begin there."""
-    columns = vertices.T.astype(
-        np.float64, order="C"
-    )  # a gather from each is twice as fast as one of rows
-    first, second, third = np.ascontiguousarray(faces.T)
-    corner = columns[:, first]
-    return corner, columns[:, second] - corner, columns[:, third] - corner
-
-
 def _generator(name: str) -> np.random.Generator:
     digest = hashlib.sha256(f"points/{name}".encode()).digest()
     return np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "big")))
@@ -68,7 +44,7 @@ def _from_mesh(
     random = generator.random((count, 3))
     ends = np.cumsum(face_areas(vertices, faces))
     chosen = np.searchsorted(ends, random[:, 0] * ends[-1], side="right")
-    corner, second, third = _sides(vertices, faces[np.minimum(chosen, len(faces) - 1)])
+    corner, second, third = sides(vertices, faces[np.minimum(chosen, len(faces) - 1)])
     u, v = random[:, 1], random[:, 2]
     folded = u + v > 1
     u, v = np.where(folded, 1 - u, u), np.where(folded, 1 - v, v)

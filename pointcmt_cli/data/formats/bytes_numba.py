@@ -1,4 +1,4 @@
-"""Loops over the bytes of files, in numba: the tokenizer behind `reading_text`, five times as fast as numpy, and LZF.
+"""Loops over the bytes of files, in numba: the tokenizer behind `text`, five times as fast as numpy, and LZF.
 
 Tokenizer. In: bytes as uint8 (n,). Out: float64 numbers, each the double nearest to its decimal. What is not a plain
 number of up to 19 digits and a moderate power of ten is left to the caller, with its place.

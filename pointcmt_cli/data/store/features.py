@@ -1,6 +1,6 @@
 """features.h5: what the teacher says of every shape. Layout, reading, atomic writing; plain h5py reads it.
 
-points, label, split, name as in views.h5 (`store`); of the teacher, float32: encoder_features (S, E) before the neck,
+points, label, split, name as in views.h5; of the teacher, float32: encoder_features (S, E) before the neck,
 teacher_features (S, D) after it, teacher_logits (S, K), and oof_logits (S, K), which for a train shape come from a head
 that was not trained on it; root attributes: teacher, teacher_digest, views_digest, folds, ..., and those of views.h5.
 """

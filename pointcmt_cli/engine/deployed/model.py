@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pointcmt_cli.data.clouds.sampling import into_unit_sphere
+from pointcmt_cli.data.geometry import into_unit_sphere
 from pointcmt_cli.engine.deployed.opened import Exported, open_exported
 from pointcmt_cli.errors import DataError
 

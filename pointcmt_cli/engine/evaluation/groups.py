@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 from scipy.stats import ttest_rel
 
-from pointcmt_cli.engine.student.provenance import relevant
+from pointcmt_cli.config import relevant
+from pointcmt_cli.engine.training.metrics import spread
 from pointcmt_cli.files import digest
 
 Run = Mapping[str, Any]
 NOT_SETTINGS = ("seed", "device", "views")
-"""Beside `student_record.IDLE`: what may differ within a group."""
+"""Beside `config.IDLE`: what may differ within a group."""
 GENERATOR = "generator_"
 OBJECTIVE = ("objective", "objective_options", "teacher", GENERATOR)
 """How the settings begin in which a student and its plain twin may differ."""
@@ -124,12 +125,6 @@ def less(own: Any, other: Any) -> Any:
     if isinstance(own, Sequence):
         return [less(*pair) for pair in zip(own, other, strict=True)]
     return own - other
-
-
-def spread(values: Sequence[float]) -> dict[str, float | None]:
-    """Mean, and sample standard deviation (n - 1), which one value does not have."""
-    deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
-    return {"mean": float(np.mean(values)), "std": deviation}
 
 
 def _spreads(trees: Sequence[Any]) -> Any:

@@ -1,4 +1,4 @@
-"""The report's tables, by the names that report/page.html.j2 uses. In: the evaluation document; out: plain values."""
+"""The tables of the report, by the names that page.html.j2 uses. In: the evaluation document; out: plain values."""
 
 import shlex
 from collections.abc import Callable, Mapping, Sequence

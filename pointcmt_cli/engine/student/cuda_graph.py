@@ -1,6 +1,6 @@
 """How work on a device is recorded: a CUDA graph, and what must not be in one. In: a function; out: its replay.
 
-Nothing here looks at what is recorded; `fast_step` says how a step of training becomes such work.
+Nothing here looks at what is recorded; `recorded_step` says how a step of training becomes such work.
 """
 
 import contextlib

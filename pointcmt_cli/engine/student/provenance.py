@@ -8,14 +8,11 @@ from typing import Any
 import torch
 
 from pointcmt_cli import discovery
-from pointcmt_cli.config import DistillConfig
+from pointcmt_cli.config import DistillConfig, relevant
 from pointcmt_cli.data.store.features import Features
 from pointcmt_cli.engine.student.first_weights import file_digest
 from pointcmt_cli.engine.training import setup
 from pointcmt_cli.files import digest
-
-IDLE = ("work", "features", "generator", "init", "out", "fast", "force", "tensorboard")
-"""Settings that say where or how, not what."""
 
 
 def run_key(config: DistillConfig, features: Features, device: torch.device) -> str:
@@ -28,11 +25,6 @@ def run_key(config: DistillConfig, features: Features, device: torch.device) -> 
     versions = [(plugin.distribution, plugin.version) for plugin in plugins]
     first = [_init_digest(config)] if config.init else []
     return digest(settings, features.shapes.digest, versions, device.type, *first)
-
-
-def relevant(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that decide the weights."""
-    return {name: value for name, value in settings.items() if name not in IDLE}
 
 
 def why_anew(values: Mapping[str, Any], config: DistillConfig, features: Features) -> str:

@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from pointcmt_cli.config import DistillConfig
-from pointcmt_cli.engine.evaluation.groups import spread
 from pointcmt_cli.engine.student.distill import distill, resolve
+from pointcmt_cli.engine.training.metrics import spread
 from pointcmt_cli.records import Note, Records, Result
 
 SPLITS = ("held_out", "test")

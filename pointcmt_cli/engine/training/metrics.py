@@ -92,3 +92,9 @@ def scores(
         ],
         "confusion": confusion.tolist(),
     }
+
+
+def spread(values: Sequence[float]) -> dict[str, float | None]:
+    """Mean, and sample standard deviation (n - 1), which one value does not have."""
+    deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return {"mean": float(np.mean(values)), "std": deviation}

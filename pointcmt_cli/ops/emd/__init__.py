@@ -1,1 +1,5 @@
-"""Room."""
+"""The earth mover's distance, exact.
+
+In: two clouds (B, N, 3); out: distances (B,).
+Imports from: ops, ops.points.
+"""

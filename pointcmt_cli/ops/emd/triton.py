@@ -1,7 +1,7 @@
 """The assignment behind the earth mover's distance on CUDA: Triton, one program per pair, no word from the host.
 
 In: clouds (B, N, 3), finite, float32, box about 1, N at most MOST. Out: partners (B, N). The method is that of
-`emd_numba`, with several bidders at a time in the auction and more epsilons, since shortest paths are one long chain of
+`kernels`, with several bidders at a time in the auction and more epsilons, since shortest paths are one long chain of
 small steps. Prices, owners and waiting line of a pair lie in a scratch row that stays in its processor's cache.
 """
 

@@ -1,7 +1,7 @@
 """Point operations on the CPU: numba kernels that release the interpreter's lock.
 
 In: contiguous arrays, clouds (N, 3), index arrays int64. Same arithmetic, in the same order, as the plain-torch forms
-in `points_plain`, hence the same indices bit for bit: `fastmath` is limited to flags that change no rounding.
+in `plain`, hence the same indices bit for bit: `fastmath` is limited to flags that change no rounding.
 
 What makes them fast is that each long loop is one that LLVM vectorises. It does not vectorise a maximum of floats, so
 the farthest distance is found by its bits: floats that are not negative are ordered as the integers of the same bits.

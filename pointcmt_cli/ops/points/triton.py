@@ -1,6 +1,6 @@
 """Point operations on CUDA: Triton kernels, one program per cloud, centre or query, no synchronisation with the host.
 
-Same arithmetic, in the same order, as the plain-torch forms in `points_plain`, hence the same indices: kernels are
+Same arithmetic, in the same order, as the plain-torch forms in `plain`, hence the same indices: kernels are
 compiled without fused multiply-adds. What does not fit one program's registers goes to the plain form.
 """
 

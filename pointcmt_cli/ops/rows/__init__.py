@@ -1,1 +1,5 @@
-"""Room."""
+"""Layers over many rows: MLP and pooling, norms, products.
+
+In: rows (M, C); out: rows.
+Imports from: ops, ops.points.
+"""

@@ -1,4 +1,4 @@
-"""`pooled_mlp` on a CPU, the backward pass; notation as in `pooled_mlp_cpu`; dz: the loss's gradient by z.
+"""`pooled_mlp` on a CPU, the backward pass; notation as in `forward`; dz: the loss's gradient by z.
 
 Batch norm's gradient is affine in its input: dz = scale * dy + slope * z + offset, where slope and offset need sums
 over all rows. So each layer takes one pass over the blocks, which makes da of the layer before, and the sums of its dy.

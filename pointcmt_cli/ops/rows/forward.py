@@ -1,4 +1,4 @@
-"""`pooled_mlp` on a CPU, the forward pass; the method is told there, the backward pass is `pooled_mlp_backward`.
+"""`pooled_mlp` on a CPU, the forward pass; the method is told there, the backward pass is `backward`.
 
 Notation: of each layer, z is the product before batch norm (without the Linear's bias) and a = ReLU(z * scale + shift).
 R rows in all, in G groups of k.

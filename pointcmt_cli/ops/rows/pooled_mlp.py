@@ -2,7 +2,7 @@
 
 In: what the first Linear (without its bias) makes of the points, and the points of each group; out: (B, M, CL).
 Each layer is Linear, batch norm, ReLU. `straightforward` is the obvious form (training on CUDA, and what tests compare
-with), exported graphs and CUDA's eval mode take that of `pooled_mlp_folded`; on a CPU the same function is computed
+with), exported graphs and CUDA's eval mode take that of `folded`; on a CPU the same function is computed
 without its big tensors, and at least as exactly:
 
 - the first layer acts on points before they are grouped, as it is linear in x_j - c_i and f_j;

@@ -7,7 +7,8 @@ import sys
 import numpy as np
 import pytest
 
-from pointcmt_cli.data.clouds.sampling import face_areas, sample_points
+from pointcmt_cli.data.clouds.sampling import sample_points
+from pointcmt_cli.data.geometry import face_areas
 from pointcmt_cli.data.shape import Shape
 
 SCRIPT = """

@@ -17,9 +17,10 @@ import trimesh
 
 from pointcmt_cli.config import Axis
 from pointcmt_cli.data import reading
-from pointcmt_cli.data.clouds.sampling import face_areas, sample_points
+from pointcmt_cli.data.clouds.sampling import sample_points
 from pointcmt_cli.data.folders.sources import Item, recognise
 from pointcmt_cli.data.formats.pcd import read_pcd
+from pointcmt_cli.data.geometry import face_areas
 from pointcmt_cli.data.reading import read, read_file
 from pointcmt_cli.errors import DataError
 
