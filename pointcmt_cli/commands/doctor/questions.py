@@ -38,7 +38,7 @@ RENDERER = """
 import os, sys, time
 import numpy as np
 from pointcmt_cli import discovery
-from pointcmt_cli.data.rigs import cameras
+from pointcmt_cli.data.cameras.rigs import cameras
 from pointcmt_cli.data.shape import Shape
 from pointcmt_cli.errors import PointCMTError
 corners = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]], np.float32) / np.float32(3**0.5)

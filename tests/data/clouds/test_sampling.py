@@ -14,7 +14,7 @@ from pointcmt_cli.data.shape import Shape
 SCRIPT = """
 import hashlib, sys
 import numpy as np
-from pointcmt_cli.data.sampling import sample_points
+from pointcmt_cli.data.clouds.sampling import sample_points
 from pointcmt_cli.data.shape import Shape
 corners = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]], np.float32)
 faces = np.array([[0, 1, 2], [0, 1, 3], [0, 2, 3], [1, 2, 3]], np.int32)

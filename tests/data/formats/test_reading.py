@@ -555,7 +555,7 @@ def test_a_mesh_item_without_faces_is_not_taken_for_a_cloud(tmp_path: Path) -> N
 
 
 def test_reading_needs_nothing_heavy() -> None:
-    code = "import sys, pointcmt_cli.data.reading, pointcmt_cli.data.sources\n"
+    code = "import sys, pointcmt_cli.data.reading, pointcmt_cli.data.folders.sources\n"
     code += "print([name for name in ('torch', 'trimesh', 'h5py', 'scipy') if name in sys.modules])"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout == "[]\n"

@@ -121,7 +121,7 @@ def test_random_layouts_agree_with_a_plain_loop() -> None:
 
 
 def test_numba_is_not_loaded_for_a_small_file() -> None:
-    code = "import sys; from pointcmt_cli.data.reading_text import numbers\n"
+    code = "import sys; from pointcmt_cli.data.formats.text import numbers\n"
     code += "assert numbers(b'1 2 3').tolist() == [1, 2, 3]; print('numba' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout == "False\n"

@@ -300,7 +300,7 @@ from dataclasses import replace
 from pathlib import Path
 from pointcmt_cli.config import DownloadConfig
 from pointcmt_cli.data import catalogue
-from pointcmt_cli.engine.data_download import download
+from pointcmt_cli.engine.datasets.download import download
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background inherits that it is ignored
 mirror = catalogue.Mirror(sys.argv[2], "here", sys.argv[3])
 catalogue.CATALOGUE = (replace(catalogue.find("modelnet10"), mirrors=(mirror,), largest=10**7),)

@@ -250,7 +250,7 @@ def test_torch_draws_the_same_bytes(seed: int) -> None:
 
 def test_torch_is_not_imported_unless_asked_for() -> None:
     code = (
-        "import sys; from pointcmt_renderers.points import points; points(); assert 'torch' not in sys.modules;"
+        "import sys; from pointcmt_renderers.points.points import points; points(); assert 'torch' not in sys.modules;"
         "points(device='cpu'); assert 'torch' in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

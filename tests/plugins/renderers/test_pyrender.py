@@ -85,7 +85,7 @@ def test_a_variable_that_is_no_number(no_gl: pytest.MonkeyPatch) -> None:
 OPEN = """
 import sys
 from pointcmt_cli.errors import PointCMTError
-from pointcmt_renderers.pyrender_gl import pyrender_gl
+from pointcmt_renderers.gl.pyrender_gl import pyrender_gl
 try:
     pyrender_gl(platform=sys.argv[1])
 except PointCMTError as error:
@@ -157,10 +157,10 @@ SCENES = """
 import json, sys
 import numpy as np, trimesh
 from dataclasses import replace
-from pointcmt_renderers.pyrender_gl import pyrender_gl
-from pointcmt_renderers.raster import raster
+from pointcmt_renderers.gl.pyrender_gl import pyrender_gl
+from pointcmt_renderers.raster.raster import raster
 from pointcmt_cli.api import PointCMTError, Shape
-from pointcmt_cli.data.rigs import cameras
+from pointcmt_cli.data.cameras.rigs import cameras
 platform = sys.argv[1]
 rig = cameras("orthogonal6", 96)
 rigs = [rig, replace(rig, half_height=1.02)]

@@ -108,8 +108,8 @@ import resource, sys
 import numpy as np
 import trimesh
 from pointcmt_cli.api import Cameras, Shape
-from pointcmt_cli.data.rigs import cameras, look_at
-from pointcmt_renderers.raster import raster
+from pointcmt_cli.data.cameras.rigs import cameras, look_at
+from pointcmt_renderers.raster.raster import raster
 
 solid = trimesh.creation.icosphere(subdivisions=3)
 drawn = Shape("a/b", solid.vertices.astype("f4"), solid.faces.astype("i4"))

@@ -51,7 +51,7 @@ import hashlib, sys
 import numpy as np
 from pointcmt_cli import discovery
 from pointcmt_cli.api import Shape
-from pointcmt_cli.data.rigs import cameras
+from pointcmt_cli.data.cameras.rigs import cameras
 random = np.random.default_rng(0)
 vertices = random.uniform(-0.5, 0.5, (90, 3)).astype("f4")
 drawn = Shape("a/b", vertices, np.arange(90, dtype="i4").reshape(-1, 3))
@@ -88,9 +88,9 @@ SCENES = """
 import hashlib
 import numpy as np, trimesh
 from pointcmt_cli.api import Shape
-from pointcmt_cli.data.rigs import cameras
-from pointcmt_renderers import kernels, raster_pixels
-from pointcmt_renderers.raster import raster
+from pointcmt_cli.data.cameras.rigs import cameras
+from pointcmt_renderers.raster import kernels, pixels
+from pointcmt_renderers.raster.raster import raster
 random = np.random.default_rng(0)
 soup = random.uniform(-0.57, 0.57, (600, 3)).astype("f4")
 drawn = [Shape("a/soup", soup, np.arange(600, dtype="i4").reshape(-1, 3))]
@@ -108,7 +108,7 @@ for options in (
     draw = raster(**options)
     for shape in drawn:
         digest.update(draw(shape, cameras("dodecahedron20", 96)).tobytes())
-kept = (kernels.fill, kernels.project, kernels.look_up, raster_pixels.interpolate)
+kept = (kernels.fill, kernels.project, kernels.look_up, pixels.interpolate)
 code = "".join(text for kernel in kept for text in kernel.inspect_asm().values())
 print(digest.hexdigest(), *(wide in code for wide in ("%xmm", "%ymm", "%zmm")))
 """
