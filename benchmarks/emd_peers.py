@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
-from pointcmt_cli.ops.points.kernels import compiled
+from pointcmt_cli.ops.compiling import NO_NANS, compiled
 
 EPSILON = 0.05
 ROUNDS = 3000
@@ -21,7 +21,7 @@ def distances(x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.floa
     return np.asarray(cdist(x, y))
 
 
-@compiled
+@compiled(fastmath=NO_NANS)
 def reference_auction(
     x: NDArray[np.float32], y: NDArray[np.float32], partners: NDArray[np.int64]
 ) -> int:
@@ -61,7 +61,7 @@ def reference_auction(
     return ROUNDS
 
 
-@compiled
+@compiled(fastmath=NO_NANS)
 def bid(
     point: NDArray[np.float32],
     y0: NDArray[np.float32],

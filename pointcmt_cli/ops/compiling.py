@@ -7,30 +7,49 @@ With no place to write, on a full disk or with a damaged cache, each process com
 import contextlib
 import pickle
 from collections.abc import Callable, Set
-from typing import Any, Literal, TypeVar, cast
+from functools import partial
+from typing import Any, Literal, TypeVar, overload
 
 from numba import njit
 from numba.core.caching import FunctionCache
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
+NO_NANS = frozenset({"nnan", "nsz"})
+"""LLVM's flags of a kernel that meets no NaN and minds no sign of zero: minimum and maximum vectorise, and no number is
+rounded otherwise (no contraction, no reordering)."""
 _DAMAGED = (OSError, EOFError, pickle.UnpicklingError, ValueError, TypeError, AttributeError)
 """What a cut or overwritten cache file raises."""
 
 
+@overload
+def compiled(function: _Function, /) -> _Function: ...
+
+
+@overload
 def compiled(
-    function: _Function,
+    *, fastmath: Set[str] = ..., error_model: Literal["python", "numpy"] = ...
+) -> Callable[[_Function], _Function]: ...
+
+
+def compiled(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
     fastmath: Set[str] = frozenset(),
     error_model: Literal["python", "numpy"] = "python",
-) -> _Function:
-    """Compile on first call; without `fastmath` (LLVM's flags) every machine computes the same bytes.
+) -> Any:
+    """Compile on first call: `@compiled`, or `@compiled(error_model="numpy")`.
 
-    With `error_model` "numpy" a division by zero is infinite or nan and not an error, so that loops can be vectorised.
+    Without `fastmath` (LLVM's flags) every machine computes the same bytes. With `error_model` "numpy" a division by
+    zero is infinite or nan and not an error, so that loops can be vectorised.
     """
+    if function is None:
+        return partial(compiled, fastmath=fastmath, error_model=error_model)
     settings = {"fastmath": set(fastmath) or False, "error_model": error_model}
     fast = njit(nogil=True, **settings)(function)
     with contextlib.suppress(RuntimeError):  # "cannot cache function: no locator available"
         fast._cache = _Cache(function)  # what njit's cache=True does
-    return cast("_Function", fast)
+    return fast
 
 
 class _Cache(FunctionCache):  # type: ignore[misc]

@@ -6,9 +6,11 @@ import resource
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from pointcmt_cli.api import compiled
 from toy_meshes import write_meshes
 
 KERNEL = """
@@ -65,6 +67,26 @@ def test_a_cut_file_is_made_again(tmp_path: Path, kind: str, share: float) -> No
 def test_without_any_place_each_process_compiles(tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("in the way")
     assert run(tmp_path) == [4, 0]
+
+
+def test_a_function_without_a_file_is_compiled() -> None:
+    space: dict[str, Any] = {}
+    exec("def twice(value):\n    return 2 * value", space)
+    assert compiled(space["twice"])(21) == 42
+
+
+def test_a_division_by_zero_is_an_error_unless_it_is_asked_for() -> None:
+    @compiled
+    def strict(value: float) -> float:
+        return 1 / value
+
+    @compiled(error_model="numpy")
+    def inverse(value: float) -> float:
+        return 1 / value
+
+    with pytest.raises(ZeroDivisionError):
+        strict(0.0)
+    assert inverse(0.0) == float("inf")
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from pointcmt_renderers.compiled import compiled
+from pointcmt_cli.api import compiled
 
 Floats: TypeAlias = NDArray[np.floating[Any]]
 NEAR = 1e-3
@@ -20,7 +20,7 @@ FINE = 255.0 * 256.0
 """White, in 256ths of a gray level."""
 
 
-@compiled
+@compiled(error_model="numpy")
 def project(cloud: NDArray[np.float32], matrix: Floats, parallel: bool, screen: Floats) -> None:
     """Fill `screen` (3, N): column and row in pixels, and depth (0 where nearer than NEAR) along the line of sight.
 
@@ -40,7 +40,7 @@ def project(cloud: NDArray[np.float32], matrix: Floats, parallel: bool, screen: 
         depths[n] = depth if depth >= NEAR else 0.0
 
 
-@compiled
+@compiled(error_model="numpy")
 def fog(depths: Floats, nearest: float, near: float, far: float, shades: Floats) -> None:
     """Fill `shades` (N,): `near` at depth `nearest`, `far` two further away, and evenly between."""
     for n in range(depths.shape[0]):
@@ -48,7 +48,7 @@ def fog(depths: Floats, nearest: float, near: float, far: float, shades: Floats)
         shades[n] = near + (far - near) * share
 
 
-@compiled
+@compiled(error_model="numpy")
 def lambert(
     cloud: NDArray[np.float32],
     normals: Floats,
@@ -74,13 +74,13 @@ def lambert(
         shades[n] = ambient + diffuse * cosine
 
 
-@compiled
+@compiled(error_model="numpy")
 def first_centre(border: float, size: int) -> int:
     """The first pixel whose centre lies at or beyond a border in pixels, in [-size, 2 * size]."""
     return int(np.ceil(min(max(border - 0.5, -np.float64(size)), 2.0 * size)))
 
 
-@compiled
+@compiled(error_model="numpy")
 def weight_of(nearness: float, whole: int, rest: float) -> float:
     """nearness ** (whole + rest), the whole power by squares: the same to the last bit wherever it is computed."""
     weight = 1.0
@@ -93,7 +93,7 @@ def weight_of(nearness: float, whole: int, rest: float) -> float:
     return weight * nearness**rest if rest > 0.0 else weight
 
 
-@compiled
+@compiled(error_model="numpy")
 def splat(screen: Floats, shades: Floats, side: int, whole: int, rest: float, sums: Floats) -> None:
     """Add up weights in sums[0] (H, W), and weights times shades in sums[1]. A point has `side` x `side` pixels.
 
@@ -120,7 +120,7 @@ def splat(screen: Floats, shades: Floats, side: int, whole: int, rest: float, su
                 weighted[pixel] += value
 
 
-@compiled
+@compiled(error_model="numpy")
 def level(sums: Floats, image: NDArray[np.uint8]) -> None:
     """Fill `image` (H, W) with 255 * the weighted mean of shades, with white where there is none.
 

@@ -9,7 +9,7 @@ Letters: N vertices, F faces, M faces that are left.
 import numpy as np
 from numpy.typing import NDArray
 
-from pointcmt_renderers.compiled import compiled
+from pointcmt_cli.api import compiled
 
 PLANES = 5
 """Left, right, top, bottom, near."""
@@ -43,7 +43,7 @@ def clipped(
     return screen, left, np.concatenate([whole.astype(np.uint32), owners[:part_count]])
 
 
-@compiled
+@compiled(error_model="numpy")
 def cut(
     homogeneous: NDArray[np.float64],
     faces: NDArray[np.uint32],
@@ -88,7 +88,7 @@ def cut(
     return corner_count, part_count
 
 
-@compiled
+@compiled(error_model="numpy")
 def inside(point: NDArray[np.float64], plane: int, size: int) -> float:
     """How far a homogeneous point (4,) is on the inner side of a plane, negative outside."""
     w = float(point[3])
@@ -98,7 +98,7 @@ def inside(point: NDArray[np.float64], plane: int, size: int) -> float:
     return size * w - distance if plane % 2 else distance
 
 
-@compiled
+@compiled(error_model="numpy")
 def rename(
     keys: NDArray[np.int64], bits: int, owners: NDArray[np.uint32], count: int, new_bits: int
 ) -> None:

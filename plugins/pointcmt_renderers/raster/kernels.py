@@ -20,7 +20,7 @@ from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from pointcmt_renderers.compiled import compiled
+from pointcmt_cli.api import compiled
 
 Floats: TypeAlias = NDArray[np.floating[Any]]
 BACKGROUND = 255
@@ -63,7 +63,7 @@ def _raise_keys(_: Any, pixels: Any, at: Any, key: Any, step: Any, count: Any) -
 raise_keys = cast("Callable[..., None]", intrinsic(_raise_keys))
 
 
-@compiled
+@compiled(error_model="numpy")
 def farthest(vertices: NDArray[np.float32], centre: Floats) -> tuple[float, float]:
     """The largest squared distance of vertices (N, 3) from a centre (3,), and their sum: not finite if one is not."""
     largest = total = 0.0
@@ -75,7 +75,7 @@ def farthest(vertices: NDArray[np.float32], centre: Floats) -> tuple[float, floa
     return largest, total
 
 
-@compiled
+@compiled(error_model="numpy")
 def face_planes(places: NDArray[np.float32], faces: NDArray[np.uint32], planes: Floats) -> None:
     """Fill `planes` (4, 1 + F) by number: unit normal and distance from the origin; zero for a face without area.
 
@@ -98,7 +98,7 @@ def face_planes(places: NDArray[np.float32], faces: NDArray[np.uint32], planes: 
         planes[3, number] = x * ax + y * ay + z * az
 
 
-@compiled
+@compiled(error_model="numpy")
 def project(
     places: NDArray[np.float32],
     matrix: Floats,
@@ -130,7 +130,7 @@ def project(
         )
 
 
-@compiled
+@compiled(error_model="numpy")
 def touching(
     centres: NDArray[np.uint32], faces: NDArray[np.uint32], kept: NDArray[np.uint32]
 ) -> int:
@@ -145,7 +145,7 @@ def touching(
     return count
 
 
-@compiled
+@compiled(error_model="numpy")
 def fill(
     screen: NDArray[np.float32],
     centres: NDArray[np.uint32],
@@ -231,7 +231,7 @@ def fill(
             one = left if area > 0.0 else right
 
 
-@compiled
+@compiled(error_model="numpy")
 def lambert(
     planes: NDArray[np.float32],
     eye: NDArray[np.float32],
@@ -253,7 +253,7 @@ def lambert(
     shades[0] = BACKGROUND
 
 
-@compiled
+@compiled(error_model="numpy")
 def look_up(
     keys: NDArray[np.int64], bits: int, shades: NDArray[np.uint8], image: NDArray[np.uint8]
 ) -> None:

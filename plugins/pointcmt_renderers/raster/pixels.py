@@ -10,13 +10,13 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from pointcmt_renderers.compiled import compiled
+from pointcmt_cli.api import compiled
 
 Floats: TypeAlias = NDArray[np.floating[Any]]
 BACKGROUND = 255
 
 
-@compiled
+@compiled(error_model="numpy")
 def interpolate(
     keys: NDArray[np.int64],
     bits: int,
@@ -65,7 +65,7 @@ def interpolate(
                 )
 
 
-@compiled
+@compiled(error_model="numpy")
 def towards_eye(
     keys: NDArray[np.int64],
     bits: int,
@@ -96,7 +96,7 @@ def towards_eye(
             normals[row, column, 2] = z * scale
 
 
-@compiled
+@compiled(error_model="numpy")
 def lambert_pixels(
     keys: NDArray[np.int64],
     normals: NDArray[np.float32],
@@ -120,7 +120,7 @@ def lambert_pixels(
                 )
 
 
-@compiled
+@compiled(error_model="numpy")
 def normal_pixels(
     keys: NDArray[np.int64],
     normals: NDArray[np.float32],
@@ -139,7 +139,7 @@ def normal_pixels(
                 image[row, column, axis] = BACKGROUND if keys[row, column] == 0 else level
 
 
-@compiled
+@compiled(error_model="numpy")
 def halve(large: NDArray[np.uint8], image: NDArray[np.uint8]) -> None:
     """Fill `image` (H, W, C) with the means of 2 x 2 pixels of `large` (2 H, 2 W, C)."""
     height, width, channels = image.shape

@@ -10,7 +10,7 @@ Letters: N vertices, F faces.
 import numpy as np
 from numpy.typing import NDArray
 
-from pointcmt_renderers.compiled import compiled
+from pointcmt_cli.api import compiled
 
 CREASE = np.radians(40)
 """The angle between faces from which an edge is sharp; 30 is Blender's default, and leaves 12-sided pipes faceted."""
@@ -39,7 +39,7 @@ def corner_normals(
     return normals
 
 
-@compiled
+@compiled(error_model="numpy")
 def angle(places: NDArray[np.float32], a: int, b: int, c: int) -> float:
     """Between the edges from place a to b and to c, in radians; 0 where one has no length."""
     ux, vx = np.float64(places[0, b]) - places[0, a], np.float64(places[0, c]) - places[0, a]
@@ -51,7 +51,7 @@ def angle(places: NDArray[np.float32], a: int, b: int, c: int) -> float:
     return float(np.arccos(min(max((ux * vx + uy * vy + uz * vz) / lengths, -1.0), 1.0)))
 
 
-@compiled
+@compiled(error_model="numpy")
 def sum_neighbours(
     places: NDArray[np.float32],
     faces: NDArray[np.uint32],

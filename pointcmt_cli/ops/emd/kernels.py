@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pointcmt_cli.ops.points.kernels import compiled
+from pointcmt_cli.ops.compiling import NO_NANS, compiled
 
 STEPS = np.array([0.05 * 0.25**i for i in range(4)], np.float32)
 """Epsilons of the auction. They change the time, not the match."""
@@ -25,7 +25,7 @@ _Objects = tuple[_Floats, _Floats, _Floats, _Floats]  # x, y, z and prices of th
 _Row = tuple[_Floats, NDArray[np.int32], NDArray[np.int32]]  # values, their bits, 0 to N - 1
 
 
-@compiled
+@compiled(fastmath=NO_NANS)
 def assign(first: _Floats, second: _Floats, partners: _Indices) -> None:
     """Fill `partners` (N,)."""
     number = len(first)
@@ -44,7 +44,7 @@ def assign(first: _Floats, second: _Floats, partners: _Indices) -> None:
     augment(first, objects, row, owner, best, partners, alone)
 
 
-@compiled
+@compiled(fastmath=NO_NANS)
 def auction(
     bidders: _Floats, objects: _Objects, row: _Row, step: np.float32, owner: _Indices
 ) -> None:
@@ -65,7 +65,7 @@ def auction(
         owner[chosen] = bidder
 
 
-@compiled
+@compiled(fastmath=NO_NANS)
 def settle(
     bidders: _Floats,
     objects: _Objects,
@@ -108,7 +108,7 @@ def settle(
     return alone[:lonely]
 
 
-@compiled
+@compiled(fastmath=NO_NANS)
 def augment(
     bidders: _Floats,
     objects: _Objects,
@@ -156,7 +156,7 @@ def augment(
             nearest = before
 
 
-@compiled
+@compiled(fastmath=NO_NANS)
 def relax(
     bidder: _Floats,
     objects: _Objects,
@@ -180,7 +180,7 @@ def relax(
         via[j] = name if shorter else via[j]
 
 
-@compiled
+@compiled(fastmath=NO_NANS)
 def two_lowest(bidder: _Floats, objects: _Objects, row: _Row) -> Any:
     """The object that costs this bidder least, what it costs (distance plus price), and what the next one does."""
     x, y, z, prices = objects
@@ -198,7 +198,7 @@ def two_lowest(bidder: _Floats, objects: _Objects, row: _Row) -> Any:
     return chosen, lowest, values[chosen]
 
 
-@compiled
+@compiled(fastmath=NO_NANS)
 def lowest_place(row: _Row) -> Any:
     """Index of the lowest value, the first of equal ones."""
     _, bits, index = row
@@ -210,7 +210,7 @@ def lowest_place(row: _Row) -> Any:
     return place
 
 
-@compiled
+@compiled(fastmath=NO_NANS)
 def lowest_bits(bits: NDArray[np.int32]) -> Any:
     """The smallest."""
     lowest = bits[0]

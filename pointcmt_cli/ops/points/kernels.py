@@ -7,28 +7,20 @@ What makes them fast is that each long loop is one that LLVM vectorises. It does
 the farthest distance is found by its bits: floats that are not negative are ordered as the integers of the same bits.
 """
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pointcmt_cli.ops import compiling
+from pointcmt_cli.ops.compiling import NO_NANS, compiled
 
-_SAFE = {"nnan", "nsz"}  # lets min and max vectorise; no contraction, no reordering
 _LANES = 64
 """Elements of a loop's step, once LLVM has vectorised and unrolled it."""
-_F = TypeVar("_F", bound=Callable[..., Any])
 Floats = NDArray[Any]
 Indices = NDArray[np.int64]
 
 
-def compiled(function: _F) -> _F:
-    """The settings of every kernel of the core's operations."""
-    return compiling.compiled(function, _SAFE)
-
-
-@compiled
+@compiled(fastmath=NO_NANS)
 def farthest_points(points: Floats, chosen: Indices, work: Floats, bits: NDArray[Any]) -> None:
     """Fill `chosen` (B, M) of clouds (B, N, 3): each next point is the one farthest from those before; the first is 0.
 
@@ -57,7 +49,7 @@ def farthest_points(points: Floats, chosen: Indices, work: Floats, bits: NDArray
             last = _first(bits, farthest)
 
 
-@compiled
+@compiled(fastmath=NO_NANS)
 def _first(values: NDArray[Any], wanted: Any) -> Any:
     """The lowest place of `wanted`; no early end, which would cost more than it saves."""
     nowhere = np.int32(len(values))
@@ -67,7 +59,7 @@ def _first(values: NDArray[Any], wanted: Any) -> Any:
     return place
 
 
-@compiled
+@compiled(fastmath=NO_NANS)
 def ball_query(
     points: Floats,
     centres: Floats,
@@ -106,7 +98,7 @@ def ball_query(
             group[hits:] = group[0]
 
 
-@compiled
+@compiled(fastmath=NO_NANS)
 def k_nearest(points: Floats, queries: Floats, index: Indices) -> None:
     """Fill `index` (M, k <= N) with the points nearest to each query (M, 3), nearest first, ties lowest index first."""
     x = points[:, 0].copy()
@@ -119,7 +111,7 @@ def k_nearest(points: Floats, queries: Floats, index: Indices) -> None:
         _select(square, index[i], best, lanes, near)
 
 
-@compiled
+@compiled(fastmath=NO_NANS)
 def smallest(squares: Floats, index: Indices) -> None:
     """Fill `index` (R, k) with the columns of the k smallest of each row of `squares` (R, N), ties lowest first."""
     best, lanes, near = _scratch(squares[0], index.shape[1])
@@ -127,7 +119,7 @@ def smallest(squares: Floats, index: Indices) -> None:
         _select(squares[i], index[i], best, lanes, near)
 
 
-@compiled
+@compiled(fastmath=NO_NANS)
 def _square_distances(x: Floats, y: Floats, z: Floats, centre: Floats, square: Floats) -> None:
     cx, cy, cz = centre[0], centre[1], centre[2]
     for j in range(len(x)):
@@ -137,7 +129,7 @@ def _square_distances(x: Floats, y: Floats, z: Floats, centre: Floats, square: F
         square[j] = dx * dx + dy * dy + dz * dz
 
 
-@compiled
+@compiled(fastmath=NO_NANS)
 def _scratch(row: Floats, count: int) -> tuple[Floats, Floats, Indices]:
     lanes = (2 * count + _LANES - 1) // _LANES * _LANES
     return (
@@ -147,7 +139,7 @@ def _scratch(row: Floats, count: int) -> tuple[Floats, Floats, Indices]:
     )
 
 
-@compiled
+@compiled(fastmath=NO_NANS)
 def _select(row: Floats, index: Indices, best: Floats, lanes: Floats, near: Indices) -> None:
     """The k smallest of one row. In a long row, only what is not above the k-th smallest of 2k or more minima of its
     parts, which at least k elements are not, is sorted.
@@ -173,7 +165,7 @@ def _select(row: Floats, index: Indices, best: Floats, lanes: Floats, near: Indi
     _insert(row, near[:held], index, best)
 
 
-@compiled
+@compiled(fastmath=NO_NANS)
 def _insert(row: Floats, candidates: Indices, index: Indices, best: Floats) -> None:
     """The k smallest of row[candidates] by insertion: `best` (k,) holds their values, `index` (k,) their places."""
     held, count = 0, len(index)
@@ -191,7 +183,7 @@ def _insert(row: Floats, candidates: Indices, index: Indices, best: Floats) -> N
         index[place] = j
 
 
-@compiled
+@compiled(fastmath=NO_NANS)
 def add_rows(gradient: Floats, index: Indices, total: Floats) -> None:
     """Add the rows of `gradient` (R, C) to the rows of `total` (N, C) at `index` (R,), in order."""
     for r in range(len(index)):

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pointcmt_cli.ops.points.kernels import compiled
+from pointcmt_cli.ops.compiling import NO_NANS, compiled
 
 _RUN = 64
 
 
-@compiled
+@compiled(fastmath=NO_NANS)
 def group_moments(
     points: NDArray[Any],
     centres: NDArray[Any],
@@ -47,7 +47,7 @@ def group_moments(
             sums[1, c] += two[c]
 
 
-@compiled
+@compiled(fastmath=NO_NANS)
 def group_rows(
     points: NDArray[Any],
     centres: NDArray[Any],
@@ -70,7 +70,7 @@ def group_rows(
                 to[c] = max(row[c] - origin[c], zero)
 
 
-@compiled
+@compiled(fastmath=NO_NANS)
 def moments(rows: NDArray[Any], pilot: NDArray[Any], sums: NDArray[np.float64]) -> None:
     """Sums of x and x * x with x = rows - pilot, over the rows (R, C)."""
     total, channels = rows.shape
@@ -90,7 +90,7 @@ def moments(rows: NDArray[Any], pilot: NDArray[Any], sums: NDArray[np.float64]) 
             sums[1, c] += two[c]
 
 
-@compiled
+@compiled(fastmath=NO_NANS)
 def activate(
     rows: NDArray[Any], scale: NDArray[Any], shift: NDArray[Any], out: NDArray[Any]
 ) -> None:
@@ -102,7 +102,7 @@ def activate(
             out[r, c] = max(rows[r, c] * scale[c] + shift[c], zero)
 
 
-@compiled
+@compiled(fastmath=NO_NANS)
 def pool(rows: NDArray[Any], best: NDArray[Any], where: NDArray[np.int32]) -> None:
     """Maximum over each group of rows (G * k, C): best (G, C), and its place in the group, the first of equals."""
     groups, channels = best.shape
@@ -122,7 +122,7 @@ def pool(rows: NDArray[Any], best: NDArray[Any], where: NDArray[np.int32]) -> No
                 top[c] = row[c] if higher else top[c]
 
 
-@compiled
+@compiled(fastmath=NO_NANS)
 def spread_maxima(
     gradient: NDArray[Any],
     where: NDArray[np.int32],
@@ -152,7 +152,7 @@ def spread_maxima(
                 by_weight[d] += factor * row[d]
 
 
-@compiled
+@compiled(fastmath=NO_NANS)
 def through_relu(
     gradient: NDArray[Any],
     active: NDArray[Any],
@@ -182,7 +182,7 @@ def through_relu(
             sums[1, c] += two[c]
 
 
-@compiled
+@compiled(fastmath=NO_NANS)
 def combine(
     gradient: NDArray[Any],
     before: NDArray[Any],
@@ -198,7 +198,7 @@ def combine(
             out[r, c] = gradient[r, c] * scale[c] + before[r, c] * slope[c] + offset[c]
 
 
-@compiled
+@compiled(fastmath=NO_NANS)
 def group_gradients(
     gradient: NDArray[Any],
     active: NDArray[Any],

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from pointcmt_cli.ops.points.kernels import compiled
+from pointcmt_cli.ops.compiling import NO_NANS, compiled
 from pointcmt_cli.ops.rows import kernels
 from pointcmt_cli.ops.rows.backward import NormGradient
 from pointcmt_cli.ops.rows.forward import PARTS, Norm, statistics, tracked
@@ -108,7 +108,7 @@ def _measured(z: Tensor, norm: nn.BatchNorm1d) -> Norm:
     return tracked(*statistics(sums, pilot, len(z)), norm, len(z), z.dtype)
 
 
-@compiled
+@compiled(fastmath=NO_NANS)
 def _activate(
     z: NDArray[Any],
     scale: NDArray[Any],
@@ -135,7 +135,7 @@ def _activate(
                 to[c] = y if y > 0 else y * less
 
 
-@compiled
+@compiled(fastmath=NO_NANS)
 def _through(
     gradient: NDArray[Any],
     z: NDArray[Any],

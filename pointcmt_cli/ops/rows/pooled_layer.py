@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from pointcmt_cli.ops.points.kernels import compiled
+from pointcmt_cli.ops.compiling import NO_NANS, compiled
 from pointcmt_cli.ops.rows.backward import NormGradient
 from pointcmt_cli.ops.rows.forward import Norm, Rows, running, statistics, tracked
 from pointcmt_cli.ops.threads import share
@@ -108,7 +108,7 @@ class _PooledLayer(torch.autograd.Function):
         return of_points, -of_centres, *[None] * 3, bias, of_norm.weight, of_norm.bias
 
 
-@compiled
+@compiled(fastmath=NO_NANS)
 def _pool(
     points: NDArray[Any],
     centres: NDArray[Any],
@@ -159,7 +159,7 @@ def _pool(
             where[b, i, c] = place[c]
 
 
-@compiled
+@compiled(fastmath=NO_NANS)
 def _spread(
     index: NDArray[np.int64],
     where: NDArray[np.int32],

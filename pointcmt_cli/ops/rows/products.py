@@ -14,7 +14,7 @@ from llvmlite import binding
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pointcmt_cli.ops.points.kernels import compiled
+from pointcmt_cli.ops.compiling import NO_NANS, compiled
 
 _TILE = 16
 """Rows transposed at once: one AVX-512 register of floats."""
@@ -64,7 +64,7 @@ def _transposed(a: Tensor) -> Tensor:
     return out
 
 
-@compiled
+@compiled(fastmath=NO_NANS)
 def _transpose(rows: NDArray[Any], out: NDArray[Any]) -> None:
     """Out (C, R) = rows.T."""
     total, channels = rows.shape

@@ -1,4 +1,4 @@
-"""All renderers: found by name, options checked, compiled once, the same bytes in every process."""
+"""All renderers: found by name, options checked, the same bytes in every process."""
 
 import os
 import platform
@@ -13,7 +13,6 @@ import trimesh
 
 from pointcmt_cli import discovery
 from pointcmt_cli.errors import PluginError, PointCMTError
-from pointcmt_renderers.compiled import compiled
 from renderer_scenes import from_direction, mesh
 
 
@@ -140,12 +139,6 @@ def test_raster_draws_the_same_bytes_at_every_width_of_vectors(tmp_path: Path) -
     assert widths["sse2"] == ["True", "False", "False"]  # each ran what its name says
     assert widths.get("avx2", ["True", "True", "False"]) == ["True", "True", "False"]
     assert len(set(digests.values())) == 1, (digests, widths)
-
-
-def test_compiles_without_any_place_for_a_cache() -> None:
-    space: dict[str, Any] = {}
-    exec("def twice(value):\n    return 2 * value", space)  # no file: numba has nowhere to put it
-    assert compiled(space["twice"])(21) == 42
 
 
 def test_plugins_are_found_by_name() -> None:
