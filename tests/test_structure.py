@@ -1,6 +1,7 @@
 """The architecture's musts, read from the source: one-way imports, light start, plug-ins behind the public door."""
 
 import ast
+import contextlib
 import subprocess
 import sys
 from pathlib import Path
@@ -248,3 +249,53 @@ def test_only_the_console_and_the_commands_print() -> None:
         calls = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Call)]
         names = {call.func.id for call in calls if isinstance(call.func, ast.Name)}
         assert "print" not in names, path
+
+
+def is_there(name: str) -> bool:
+    """Whether a module of ours, or something in one, has this dotted name."""
+    parts = name.split(".")
+    for root in (ROOT, PLUGINS):
+        place = root.joinpath(*parts)
+        if place.is_dir() or place.with_suffix(".py").exists():
+            return True
+        module = (
+            place.parent / "__init__.py"
+            if place.parent.is_dir()
+            else place.parent.with_suffix(".py")
+        )
+        if module.exists() and parts[-1] in module.read_text():
+            return True
+    return False
+
+
+def imported_in_strings(source: str) -> set[str]:
+    """Names of ours that the programs in a file's strings import."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if (
+            isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and "import" in node.value
+        ):
+            with contextlib.suppress(SyntaxError):
+                for each in ast.walk(ast.parse(node.value.strip())):
+                    if isinstance(each, ast.Import):
+                        found |= {alias.name for alias in each.names}
+                    elif isinstance(each, ast.ImportFrom):
+                        found |= {f"{each.module}.{alias.name}" for alias in each.names}
+    return {name for name in found if name.startswith("pointcmt_")}
+
+
+def test_programs_in_strings_import_what_exists() -> None:
+    """`doctor` and the tests run such programs in processes of their own; no checker reads them."""
+    seen = set()
+    for top in ("pointcmt_cli", "plugins", "tests", "benchmarks"):
+        for path in (ROOT / top).rglob("*.py"):
+            for name in imported_in_strings(path.read_text()) - {"pointcmt_cli.gone.it"}:
+                seen.add(name)
+                assert is_there(name), f"{path}: {name}"
+    assert "pointcmt_cli.data.cameras.rigs.cameras" in seen
+    assert imported_in_strings("code = 'from pointcmt_cli.gone import it'") == {
+        "pointcmt_cli.gone.it"
+    }
+    assert not is_there("pointcmt_cli.gone.it")

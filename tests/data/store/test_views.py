@@ -218,7 +218,7 @@ FULL = """
 import resource, sys
 import numpy as np
 from pathlib import Path
-from pointcmt_cli.data import codec, hdf5
+from pointcmt_cli.data.store import codec, hdf5
 from pointcmt_cli.errors import DataError
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 try:

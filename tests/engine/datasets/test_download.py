@@ -299,7 +299,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from pointcmt_cli.config import DownloadConfig
-from pointcmt_cli.data import catalogue
+from pointcmt_cli.data.public import catalogue
 from pointcmt_cli.engine.datasets.download import download
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background inherits that it is ignored
 mirror = catalogue.Mirror(sys.argv[2], "here", sys.argv[3])

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import toy_report
-from pointcmt_cli.commands import compare as command
+from pointcmt_cli.commands.evaluate import compare as command
 from pointcmt_cli.config import EvaluateConfig
 from pointcmt_cli.data.store.views import ShapeSet, read_images, read_shapes
 from pointcmt_cli.engine.report import figures as report_figures
