@@ -1,6 +1,6 @@
 """`pointcmt doctor`: what works on this machine. Every check runs in a process of its own with a time limit.
 
-A check is a few lines of Python (see doctor_questions.py): what crashes or hangs a driver cannot take the doctor down.
+A check is a few lines of Python (see questions.py): what crashes or hangs a driver cannot take the doctor down.
 """
 
 import os

@@ -246,7 +246,6 @@ import os, signal, sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 from pointcmt_cli.config import TeacherConfig
-from pointcmt_cli.engine import loop
 from pointcmt_cli.engine.teacher.train_teacher import train_teacher
 from pointcmt_cli.records import Progress
 config = TeacherConfig(work=Path(sys.argv[1]), device="cpu", teacher="tiny_teacher:tiny", epochs=4, batch_size=16,
