@@ -1,4 +1,4 @@
-"""PUBLIC: all that a plug-in may import. Contracts, the types that cross them, and the point operations.
+"""PUBLIC: all that a plug-in may import. Contracts, the types that cross them, point operations, words for errors.
 
 An entry point in `pointcmt.backbones`, `.teachers`, `.renderers` or `.objectives` names a factory with keyword-only
 options; what the factory returns must behave as the protocol of that group says. There is nothing to subclass or to
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from pointcmt_cli.ops.rows.linear import linear as linear
     from pointcmt_cli.ops.rows.normed_rows import normed_rows as normed_rows
     from pointcmt_cli.ops.rows.pooled_mlp import pooled_mlp as pooled_mlp
+    from pointcmt_cli.wording import missing_package as missing_package
+    from pointcmt_cli.wording import one_line as one_line
+    from pointcmt_cli.wording import some_of as some_of
 
 _HOMES = {
     "Cameras": "pointcmt_cli.data.cameras.rigs",
@@ -44,8 +47,11 @@ _HOMES = {
     "interpolate": "pointcmt_cli.ops.points.public",
     "k_nearest": "pointcmt_cli.ops.points.public",
     "linear": "pointcmt_cli.ops.rows.linear",
+    "missing_package": "pointcmt_cli.wording",
     "normed_rows": "pointcmt_cli.ops.rows.normed_rows",
+    "one_line": "pointcmt_cli.wording",
     "pooled_mlp": "pointcmt_cli.ops.rows.pooled_mlp",
+    "some_of": "pointcmt_cli.wording",
     "three_nearest": "pointcmt_cli.ops.points.public",
     "unit_box": "pointcmt_cli.models.generator",
 }

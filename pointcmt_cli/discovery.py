@@ -17,6 +17,7 @@ from importlib.metadata import PackageNotFoundError, entry_points, packages_dist
 from typing import Any
 
 from pointcmt_cli.errors import PluginError, PointCMTError
+from pointcmt_cli.wording import one_line
 
 GROUPS = {
     "backbones": "pointcmt.backbones",
@@ -97,7 +98,7 @@ def load(group: str, name: str, distribution: str | None = None) -> Callable[...
         raise
     except Exception as error:
         raise PluginError(
-            f"{group[:-1]} '{name}' is broken: {plugin.origin}: {type(error).__name__}: {_line(error)}"
+            f"{group[:-1]} '{name}' is broken: {plugin.origin}: {one_line(error, kind=True)}"
         ) from error
     if not callable(factory):
         raise PluginError(f"{group[:-1]} '{name}' is broken: {plugin.origin}: it cannot be called")
@@ -122,7 +123,7 @@ def build(
     except Exception as error:
         origin = find(group, name, distribution).origin
         raise PluginError(
-            f"{group[:-1]} '{name}' could not be built: {origin}: {type(error).__name__}: {_line(error)}"
+            f"{group[:-1]} '{name}' could not be built: {origin}: {one_line(error, kind=True)}"
         ) from error
 
 
@@ -211,7 +212,3 @@ def _boolean(text: str) -> bool:
     if text.lower() not in ("true", "false", "1", "0", "yes", "no"):
         raise ValueError(f"{text!r} is not true or false")
     return text.lower() in ("true", "1", "yes")
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())

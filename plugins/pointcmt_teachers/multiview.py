@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pointcmt_cli.api import PointCMTError
+from pointcmt_cli.api import PointCMTError, some_of
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -78,8 +78,8 @@ def load_weights(
     ]
     if missing or unexpected or reshaped:
         raise PointCMTError(
-            f"weights {path} do not fit {name}: missing {_some(missing)}; "
-            f"unexpected {_some(unexpected)}; other shapes {_some(reshaped)}"
+            f"weights {path} do not fit {name}: missing {some_of(missing)}; "
+            f"unexpected {some_of(unexpected)}; other shapes {some_of(reshaped)}"
         )
     network.load_state_dict(given, strict=False)
 
@@ -90,8 +90,3 @@ def _read(path: Path) -> Any:
 
         return load_file(path)
     return torch.load(path, map_location="cpu", weights_only=True)
-
-
-def _some(keys: list[str], limit: int = 5) -> str:
-    more = f" and {len(keys) - limit} more" if len(keys) > limit else ""
-    return ", ".join(keys[:limit]) + more if keys else "none"

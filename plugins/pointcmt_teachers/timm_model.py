@@ -5,7 +5,7 @@ timm needs torchvision, and torchvision a build that matches torch's: hence an e
 
 from typing import Any
 
-from pointcmt_cli.api import PointCMTError, Teacher
+from pointcmt_cli.api import PointCMTError, Teacher, missing_package, one_line
 from pointcmt_teachers.multiview import MultiView, load_weights
 
 
@@ -18,7 +18,7 @@ def timm_model(
         network = timm.create_model(model, pretrained=pretrained and weights is None, num_classes=0)
     except Exception as error:
         raise PointCMTError(
-            f"timm cannot make '{model}': {_line(error)} (with no network: --weights FILE, or pretrained=false)"
+            f"timm cannot make '{model}': {one_line(error)} (with no network: --weights FILE, or pretrained=false)"
         ) from error
     data = timm.data.resolve_model_data_config(network)
     if weights is not None:
@@ -39,16 +39,10 @@ def _timm() -> Any:
         import timm
         import timm.data
     except ModuleNotFoundError as error:
-        raise PointCMTError(
-            f"teacher 'timm' needs {error.name}: pip install 'pointcmt[timm]'"
-        ) from error
+        raise PointCMTError(missing_package("teacher 'timm'", str(error.name), "timm")) from error
     except Exception as error:  # torchvision of another build than torch raises RuntimeError
         raise PointCMTError(
-            f"teacher 'timm': timm is installed but does not import: {_line(error)}; "
+            f"teacher 'timm': timm is installed but does not import: {one_line(error)}; "
             "torch and torchvision must be of one build (CPU or the same CUDA)"
         ) from error
     return timm
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())

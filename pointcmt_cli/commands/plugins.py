@@ -7,6 +7,7 @@ import typer
 
 from pointcmt_cli import discovery
 from pointcmt_cli.errors import PluginError, PointCMTError, UsageError
+from pointcmt_cli.wording import one_line
 
 app = typer.Typer(
     help="List the installed plug-ins, or check one against its contract.", no_args_is_help=True
@@ -73,10 +74,10 @@ def check(
     except PointCMTError:
         raise
     except AssertionError as error:
-        reason = " ".join(str(error).split()) or "an assertion failed"
+        reason = one_line(error) if str(error) else "an assertion failed"
         raise PluginError(f"{kind} '{name}' breaks its contract: {reason}") from error
     except Exception as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        reason = one_line(error, kind=True)
         raise PluginError(
             f"{kind} '{name}' fails when it is used: {reason} (with traceback: "
             f"python -c \"from pointcmt_cli.testing import check_{kind} as c; c('{name}')\")"

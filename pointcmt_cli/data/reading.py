@@ -28,6 +28,7 @@ from pointcmt_cli.data.formats.text import MAX_BYTES, MAX_FACES, MAX_POINTS, Unr
 from pointcmt_cli.data.geometry import face_areas, into_unit_sphere
 from pointcmt_cli.data.shape import Shape
 from pointcmt_cli.errors import DataError
+from pointcmt_cli.wording import one_line
 
 _LONGEST = 200
 """Characters of a reason."""
@@ -191,8 +192,7 @@ def _row(path: Path, row: int) -> NDArray[Any]:
         status = path.stat()
         return np.asarray(_dataset(path, status.st_mtime_ns, status.st_size)[row][:, :3])
     except (OSError, KeyError, ValueError, IndexError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
-        raise UnreadableError(f"row {row} cannot be read ({reason})") from error
+        raise UnreadableError(f"row {row} cannot be read ({one_line(error)})") from error
 
 
 @functools.lru_cache(maxsize=2)

@@ -10,7 +10,7 @@ import os
 import sys
 from typing import Any, Literal
 
-from pointcmt_cli.api import PointCMTError
+from pointcmt_cli.api import PointCMTError, one_line
 
 Platform = Literal["egl", "osmesa"]
 PACKAGES = {
@@ -70,7 +70,7 @@ def _opened(platform: Platform, device: str) -> Any:
 def _cause(error: Exception) -> str:
     operation = getattr(error, "baseOperation", None)  # of PyOpenGL, whose texts show addresses
     words = [f"{operation.__name__} failed"] if operation else map(str, error.args[:2])
-    return " ".join(f"{type(error).__name__}: {', '.join(words)}".split())
+    return one_line(f"{type(error).__name__}: {', '.join(words)}")
 
 
 def _mend(error: Exception, platform: Platform) -> str:

@@ -32,6 +32,7 @@ from pointcmt_cli.commands.doctor.questions import (
     TORCH,
 )
 from pointcmt_cli.errors import PointCMTError
+from pointcmt_cli.wording import install_extra
 
 SOFTWARE = ("llvmpipe", "softpipe", "swrast")
 """Mesa's names for drawing on the CPU."""
@@ -120,7 +121,7 @@ def checks(timeout: float) -> list[Check]:
         found.append(Check(group, PLUGINS, (group, *names), "pointcmt plugins check NAME"))
     for extra, packages in extras().items():
         caution = "".join(CAUTION.get(package, "") for package in packages)
-        mend = f"pip install 'pointcmt[{extra}]'{caution}"
+        mend = f"{install_extra(extra)}{caution}"
         found.append(Check(f"extra {extra}", EXTRA, packages, mend))
     return found
 

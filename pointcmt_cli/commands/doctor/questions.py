@@ -41,6 +41,7 @@ from pointcmt_cli import discovery
 from pointcmt_cli.data.cameras.rigs import cameras
 from pointcmt_cli.data.shape import Shape
 from pointcmt_cli.errors import PointCMTError
+from pointcmt_cli.wording import one_line
 corners = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]], np.float32) / np.float32(3**0.5)
 faces = np.array([[0, 1, 2], [0, 2, 3], [0, 3, 1], [1, 3, 2]], np.int32)
 rig = cameras("orthogonal6", 64)
@@ -48,7 +49,7 @@ try:
     draw = discovery.build("renderers", sys.argv[1], {"platform": sys.argv[2]} if sys.argv[2:] else {})
     draw(Shape("doctor/tetrahedron", corners, faces, points=corners), rig)
 except PointCMTError as error:
-    sys.exit(" ".join(str(error).split()))
+    sys.exit(one_line(error))
 start = time.perf_counter()
 images = draw(Shape("doctor/tetrahedron", corners, faces, points=corners), rig)
 speed = len(images) / (time.perf_counter() - start)

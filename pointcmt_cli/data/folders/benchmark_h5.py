@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pointcmt_cli.errors import DataError
+from pointcmt_cli.wording import one_line
 
 
 def read_labels(path: Path, classes: int) -> NDArray[np.int64]:
@@ -18,7 +19,7 @@ def read_labels(path: Path, classes: int) -> NDArray[np.int64]:
             data, labels = _dataset(path, file, "data"), _dataset(path, file, "label")
             shape, values = data.shape, np.asarray(labels).reshape(-1)
     except (OSError, RuntimeError) as error:
-        reason = "no such file" if not path.exists() else " ".join(str(error).split())
+        reason = "no such file" if not path.exists() else one_line(error)
         raise DataError(f"{path} cannot be read as HDF5: {reason}") from error
     if len(shape) != 3 or shape[2] < 3:
         raise DataError(f"{path}: data is {shape}, expected (shapes, points, 3)")

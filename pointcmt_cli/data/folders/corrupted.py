@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from pointcmt_cli.data.folders.benchmark_h5 import read_labels
 from pointcmt_cli.errors import DataError
+from pointcmt_cli.wording import one_line
 
 SHAPES = 2468
 """ModelNet40's test split."""
@@ -75,8 +76,7 @@ def _opened(path: Path) -> NDArray[Any]:
     try:
         array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        reason = " ".join(str(error).split())
-        raise DataError(f"{path} cannot be read as .npy: {reason}") from error
+        raise DataError(f"{path} cannot be read as .npy: {one_line(error)}") from error
     return array
 
 
@@ -90,8 +90,7 @@ def _check_h5(path: Path) -> None:
             for start in range(0, len(labels), _AT_ONCE):
                 _check_finite(path, np.asarray(file["data"][start : start + _AT_ONCE]), start)
         except (OSError, RuntimeError) as error:
-            reason = " ".join(str(error).split())
-            raise DataError(f"{path}: is damaged: {reason}") from error
+            raise DataError(f"{path}: is damaged: {one_line(error)}") from error
 
 
 def _check_labels(path: Path, labels: NDArray[Any]) -> None:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from pointcmt_cli.data.formats.text import UnreadableError, check_promise
+from pointcmt_cli.wording import one_line
 
 _COMPRESSED = {"KHR_draco_mesh_compression", "EXT_meshopt_compression"}
 COMPONENTS = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
@@ -43,9 +44,7 @@ def damage_is_unreadable() -> Iterator[None]:
     except UnreadableError:
         raise
     except _DAMAGED as error:
-        raise UnreadableError(
-            f"its glTF tree is damaged ({type(error).__name__}: {error})"
-        ) from error
+        raise UnreadableError(f"its glTF tree is damaged ({one_line(error, kind=True)})") from error
 
 
 def _chunks(data: bytes) -> tuple[dict[str, Any], memoryview]:

@@ -22,6 +22,7 @@ from pointcmt_cli.data.formats.ply import check_ply
 from pointcmt_cli.data.formats.ply_body import read_ply
 from pointcmt_cli.data.formats.stl import read_stl
 from pointcmt_cli.data.formats.text import MAX_FACES, MAX_POINTS, UnreadableError, plain_text
+from pointcmt_cli.wording import one_line
 
 _MOST_BYTES = 150_000_000
 """Of what trimesh reads: it takes ten times as much memory."""
@@ -76,7 +77,7 @@ def load_scene(data: bytes, ending: str) -> Any:
                 io.BytesIO(data), file_type=ending[1:], process=False, **options
             )
     except Exception as error:  # trimesh raises whatever its parsers ran into
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:120]
+        reason = one_line(error, most=120, kind=True)
         raise UnreadableError(f"damaged, or not {ending} at all ({reason})") from error
 
 

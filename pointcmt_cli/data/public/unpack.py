@@ -18,6 +18,7 @@ from typing import IO
 
 from pointcmt_cli.errors import DataError
 from pointcmt_cli.files import cannot_write
+from pointcmt_cli.wording import one_line
 
 MOST_FILES = 500_000
 """Entries of an archive; ModelNet40 has 12,311 shapes."""
@@ -44,8 +45,7 @@ def unpack(archive: Path, folder: Path, largest: int) -> Generator[tuple[int, in
         else:
             yield from _unpack_tar(archive, folder, largest)
     except _DAMAGED as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"{archive.name} is damaged, or no archive: {reason}") from error
+        raise DataError(f"{archive.name} is damaged, or no archive: {one_line(error)}") from error
     except OSError as error:
         if cannot_write(folder, error) is not error:
             raise

@@ -26,6 +26,7 @@ from pointcmt_cli.data.store.lock import exclusive
 from pointcmt_cli.errors import DataError, PointCMTError, UsageError
 from pointcmt_cli.files import cannot_write, check_folder
 from pointcmt_cli.records import Note, Progress, Record, Records, Result
+from pointcmt_cli.wording import missing_package
 
 MIB = 1 << 20
 STEP = 0.25
@@ -208,8 +209,6 @@ def _pooch() -> Any:
     try:
         import pooch
     except ImportError as error:
-        raise PointCMTError(
-            f"downloads need pooch, which does not import ({error}): pip install 'pointcmt[data]'"
-        ) from error
+        raise PointCMTError(missing_package("a download", "pooch", "data", error)) from error
     pooch.get_logger().setLevel("ERROR")
     return pooch

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pointcmt_cli.errors import DataError, PointCMTError
+from pointcmt_cli.wording import missing_package, one_line
 
 Run: TypeAlias = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """Points (B, N, 3) -> probabilities (B, K)."""
@@ -59,7 +60,7 @@ def open_onnx(path: Path, threads: int = 0) -> Exported:
     try:
         session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:
-        raise DataError(f"{path} cannot be read as ONNX (damaged?): {line(error)}") from error
+        raise DataError(f"{path} cannot be read as ONNX (damaged?): {one_line(error)}") from error
     metadata = parsed(session.get_modelmeta().custom_metadata_map, path)
 
     def run(points: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -77,7 +78,7 @@ def guarded(run: Run, path: Path, classes: int) -> Run:
             found = run(np.ascontiguousarray(points, np.float32))
         except Exception as error:
             raise DataError(
-                f"{path.name} fails on points {points.shape}: {line(error)[:200]}"
+                f"{path.name} fails on points {points.shape}: {one_line(error, most=200)}"
             ) from error
         if found.shape != (len(points), classes):
             raise DataError(
@@ -130,11 +131,4 @@ def extra(name: str) -> Any:
             warnings.simplefilter("ignore")
             return importlib.import_module(name)
     except ImportError as error:
-        raise PointCMTError(
-            f"ONNX needs {name}, which does not import ({line(error)}): pip install 'pointcmt[export]'"
-        ) from error
-
-
-def line(error: BaseException) -> str:
-    """An error's text in one line."""
-    return " ".join(str(error).split())
+        raise PointCMTError(missing_package("ONNX", name, "export", error)) from error

@@ -15,12 +15,13 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from pointcmt_cli.engine.deployed.opened import FORMAT, Exported, checked, guarded, line, parsed
+from pointcmt_cli.engine.deployed.opened import FORMAT, Exported, checked, guarded, parsed
 from pointcmt_cli.engine.training import checkpoint
 from pointcmt_cli.engine.training.metrics import predict_logits
 from pointcmt_cli.engine.training.trained import Trained, open_trained
 from pointcmt_cli.errors import DataError
 from pointcmt_cli.files import plain
+from pointcmt_cli.wording import one_line
 
 METADATA = "metadata.json"
 BATCH = 32
@@ -39,7 +40,7 @@ def open_safetensors(path: Path, device: torch.device | str = "cpu") -> Exported
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise DataError(
-            f"{path} cannot be read as safetensors (damaged?): {line(error)}"
+            f"{path} cannot be read as safetensors (damaged?): {one_line(error)}"
         ) from error
     metadata = parsed(texts, path)
     if "checkpoint" not in metadata:
@@ -60,7 +61,7 @@ def open_pt2(path: Path) -> Exported:
         metadata = json.loads(said[METADATA] or "{}")
     except Exception as error:
         raise DataError(
-            f"{path} cannot be read as a torch.export archive (damaged?): {line(error)[:200]}"
+            f"{path} cannot be read as a torch.export archive (damaged?): {one_line(error, most=200)}"
         ) from error
 
     def run(points: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -29,6 +29,7 @@ from pointcmt_cli.engine.training.trained import (
 )
 from pointcmt_cli.errors import DataError, OtherKindError, UsageError
 from pointcmt_cli.records import Note, Record, Records, Result
+from pointcmt_cli.wording import some_of
 
 
 @dataclass(frozen=True)
@@ -145,10 +146,9 @@ def gaps(path: Path, shapes: ShapeSet) -> Iterator[Note]:
         if not len(labels):
             yield Note(f"{path} has no {name} shapes", warning=True)
         elif absent:
-            shown = ", ".join(absent[:5]) + (", ..." if len(absent) > 5 else "")
             yield Note(
                 f"{name}: no shapes of {len(absent)} of {len(shapes.classes)} classes "
-                f"({shown}); they are in no mAcc",
+                f"({some_of(absent)}); they are in no mAcc",
                 warning=True,
             )
 

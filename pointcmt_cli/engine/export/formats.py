@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from pointcmt_cli.engine.deployed.opened import as_text, extra, line
+from pointcmt_cli.engine.deployed.opened import as_text, extra
 from pointcmt_cli.engine.deployed.opened_torch import METADATA, metadata_of, minimum_points, quiet
 from pointcmt_cli.engine.training import checkpoint
 from pointcmt_cli.engine.training.trained import Trained
@@ -24,6 +24,7 @@ from pointcmt_cli.errors import PluginError, PointCMTError
 from pointcmt_cli.files import plain
 from pointcmt_cli.models.classifier import Classifier
 from pointcmt_cli.ops.points.plain import to_onnx
+from pointcmt_cli.wording import one_line
 
 Range: TypeAlias = tuple[int, int | None]
 """The fewest and the most points of a cloud; None: any number."""
@@ -117,7 +118,9 @@ def save_onnx(proto: Any, metadata: Mapping[str, Any], path: Path) -> None:
     try:
         onnx.checker.check_model(proto, full_check=True)
     except onnx.checker.ValidationError as error:
-        raise PointCMTError(f"onnx's checker refuses the exported graph: {line(error)}") from error
+        raise PointCMTError(
+            f"onnx's checker refuses the exported graph: {one_line(error)}"
+        ) from error
     path.write_bytes(proto.SerializeToString())
 
 
@@ -200,5 +203,5 @@ def _exporting(kind: str, trained: Trained) -> Iterator[None]:
         values = trained.values
         raise PluginError(
             f"'{values['name']}' of {values['distribution']} {values['distribution_version']} "
-            f"cannot be exported to {kind}: {type(error).__name__}: {line(error)[:300]}"
+            f"cannot be exported to {kind}: {one_line(error, most=300, kind=True)}"
         ) from error

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pointcmt_cli.engine.deployed.opened import extra, line, parsed
+from pointcmt_cli.engine.deployed.opened import extra, parsed
 from pointcmt_cli.engine.deployed.opened_torch import quiet
 from pointcmt_cli.engine.export.formats import save_onnx
 from pointcmt_cli.errors import PointCMTError
+from pointcmt_cli.wording import one_line
 
 NARROW = 16
 """Input channels below which a layer's input is taken for coordinates."""
@@ -62,7 +63,7 @@ def quantise(path: Path, clouds: NDArray[np.float32]) -> None:
             raise
         except Exception as error:
             raise PointCMTError(
-                f"onnxruntime cannot quantise the graph: {line(error)[:300]}"
+                f"onnxruntime cannot quantise the graph: {one_line(error, most=300)}"
             ) from error
         proto = onnx.load(small)
     save_onnx(proto, about, path)

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from pointcmt_cli.engine.deployed.opened import line
 from pointcmt_cli.engine.deployed.opened_torch import quiet
+from pointcmt_cli.wording import one_line
 
 ROUNDS = 7
 COMPILERS = ("c++", "g++", "clang++", "cl")
@@ -56,5 +56,5 @@ def compiled(
         with quiet():
             call()
     except Exception as error:
-        return None, f"torch.compile fails: {line(error)[:120]}"
+        return None, f"torch.compile fails: {one_line(error, most=120)}"
     return call, ""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pointcmt_cli.errors import DataError, PointCMTError, UsageError
+from pointcmt_cli.wording import missing_package, one_line
 
 LOG_IN = "log in with `hf auth login`, or set HF_TOKEN to a token that may write there"
 _CLIENTS = ("httpx2", "httpcore2", "httpx", "httpcore", "requests", "urllib3", "h11")
@@ -113,7 +114,7 @@ class Hub:
         status = getattr(error.response, "status_code", None)
         if status in (401, 403):
             return DataError(f"{self.place}: not allowed (HTTP {status}); {LOG_IN}")
-        said = " ".join(str(getattr(error, "server_message", None) or "").split())
+        said = one_line(getattr(error, "server_message", None) or "")
         token = self.api.get_token()
         said = said.replace(token, "***") if token else said
         return DataError(
@@ -128,9 +129,7 @@ def _library() -> Any:
         import huggingface_hub.errors
         import huggingface_hub.utils
     except ImportError as error:
-        raise PointCMTError(
-            f"the hub needs huggingface_hub, which does not import ({error}): pip install 'pointcmt[hub]'"
-        ) from error
+        raise PointCMTError(missing_package("the hub", "huggingface_hub", "hub", error)) from error
     huggingface_hub.utils.disable_progress_bars()
     huggingface_hub.utils.logging.set_verbosity_error()
     return huggingface_hub

@@ -24,6 +24,7 @@ from pointcmt_cli.engine.rendering import home
 from pointcmt_cli.engine.rendering.draw_shape import Drawn, Job, task
 from pointcmt_cli.engine.rendering.workers import Place
 from pointcmt_cli.errors import PointCMTError, UsageError
+from pointcmt_cli.wording import missing_package, one_line
 
 REACH = 5
 """Seconds in which a scheduler answers."""
@@ -177,8 +178,7 @@ def _ray(address: str) -> Iterator[tuple[Futures, str | None]]:
                 None if address == "ray" else address, log_to_driver=False, logging_level="ERROR"
             )
     except (OSError, RuntimeError, ValueError) as error:
-        cause = " ".join(str(error).split())
-        raise PointCMTError(f"{address} does not answer as Ray does: {cause}") from error
+        raise PointCMTError(f"{address} does not answer as Ray does: {one_line(error)}") from error
     try:
         remote = ray.remote(num_cpus=1, max_retries=RETRIES)(task)
         failures = ray.exceptions
@@ -209,6 +209,4 @@ def _library(module: str, extra: str, address: str) -> Any:
     try:
         return import_module(module)
     except ImportError as error:
-        raise PointCMTError(
-            f"--cluster {address} needs {module}: pip install 'pointcmt[{extra}]'"
-        ) from error
+        raise PointCMTError(missing_package(f"--cluster {address}", module, extra)) from error

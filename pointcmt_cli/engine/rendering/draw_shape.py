@@ -33,6 +33,7 @@ from pointcmt_cli.data.store.views import ViewsRow
 from pointcmt_cli.engine.rendering.home import Home
 from pointcmt_cli.engine.rendering.profile import Laps, Times
 from pointcmt_cli.errors import PluginError, PointCMTError
+from pointcmt_cli.wording import one_line
 
 WATCH = 0.5
 """Seconds between a worker's looks at whether its parent is still there."""
@@ -168,10 +169,9 @@ def _renderer(name: str, options: str) -> Callable[[Shape, Cameras], NDArray[np.
 
 
 def _reason(job: Job, item: Item, error: Exception) -> str:
-    text = " ".join(str(error).split())
     if isinstance(error, PointCMTError):
-        return text
-    return f"{item.path}: renderer '{job.renderer}' failed: {type(error).__name__}: {text}"
+        return one_line(error)
+    return f"{item.path}: renderer '{job.renderer}' failed: {one_line(error, kind=True)}"
 
 
 def _check(job: Job, images: Any) -> None:

