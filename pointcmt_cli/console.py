@@ -61,7 +61,7 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> 
     cells = [[_cell(value) for value in row] for row in rows]
     shown = Table(title=title, title_justify="left", title_style="bold")
     for index, column in enumerate(columns):
-        figures = index > 0 and any(row[index].lstrip("+-")[:1].isdigit() for row in cells)
+        figures = index > 0 and any(row[index].lstrip("+-< ")[:1].isdigit() for row in cells)
         width = max((len(row[index]) for row in cells), default=0)
         whole = len(column) <= width if figures else index == 0 and width <= NAME
         shown.add_column(
@@ -84,11 +84,6 @@ def print_json(values: Mapping[str, Any]) -> None:
 def line(text: str) -> None:
     """One line of result on standard output."""
     out.print(text, markup=False, soft_wrap=True)
-
-
-def percent(value: float) -> str:
-    """A share as the field prints it."""
-    return f"{100 * value:.1f} %"
 
 
 def _cell(value: Any) -> str:

@@ -89,10 +89,10 @@ def spread(found: Mapping[str, float | None] | None, signed: bool = False) -> st
 def plain_spread(found: Mapping[str, float | None] | None, signed: bool = False) -> str:
     """Mean and standard deviation of numbers other than shares.
 
-    >>> plain_spread({"mean": -0.0204, "std": 0.01}, signed=True)
-    '-0.020 ± 0.010'
+    >>> plain_spread({"mean": -0.204, "std": 0.1}, signed=True)
+    '-0.20 ± 0.10'
     """
-    return _spread(found, 1, 3, signed)
+    return _spread(found, 1, 2, signed)
 
 
 def chance(p_value: float | None) -> str:

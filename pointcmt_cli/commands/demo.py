@@ -7,6 +7,7 @@ import typer
 
 from pointcmt_cli.commands import options
 from pointcmt_cli.config import DemoConfig
+from pointcmt_cli.wording import percent
 
 
 def demo(
@@ -38,7 +39,7 @@ def demo(
     config = DemoConfig(work, shapes, student, epochs=epochs, seed=seed, device=device)
     result = console.follow(stage(config))
     rows = [
-        (label, console.percent(found["oa"]), console.percent(found["macc"]))
+        (label, percent(found["oa"]), percent(found["macc"]))
         for label, found in result["scores"].items()
     ]
     console.table("On the test split, one seed", ["", "OA", "mAcc"], rows)

@@ -7,6 +7,7 @@ import typer
 
 from pointcmt_cli.commands import options
 from pointcmt_cli.config import DistillConfig
+from pointcmt_cli.wording import percent, spread
 
 
 def distill(
@@ -163,7 +164,7 @@ def distill(
         return
     result = console.follow(stage(config))
     rows = [
-        (label, console.percent(found["oa"]), console.percent(found["macc"]))
+        (label, percent(found["oa"]), percent(found["macc"]))
         for label, found in (
             ("held-out split", result["held_out"]),
             ("held-out split, last epoch", result["last_epoch"]),
@@ -185,11 +186,11 @@ def _several(config: DistillConfig, seeds: int) -> None:
     result = console.follow(distill_seeds(config, seeds))
     splits = [split for split in ("held_out", "test") if split in result]
     rows = [
-        [f"seed {run['seed']}", *(console.percent(run[split]["oa"]) for split in splits)]
+        [f"seed {run['seed']}", *(percent(run[split]["oa"]) for split in splits)]
         for run in result["runs"]
     ]
     means = [result[split]["oa"] for split in splits]
-    rows.append(["mean ± std", *(f"{100 * m['mean']:.1f} ± {100 * m['std']:.1f} %" for m in means)])
+    rows.append(["mean ± std", *(f"{spread(each)} %" for each in means)])
     columns = ["", *(f"OA, {split.replace('_', '-')} split" for split in splits)]
     chosen = "" if config.select == "last" else ", each the best held-out one"
     title = f"{config.student} ({config.objective}), {seeds} seeds{chosen}"

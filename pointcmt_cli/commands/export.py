@@ -7,6 +7,7 @@ import typer
 
 from pointcmt_cli.commands import options
 from pointcmt_cli.config import ExportConfig
+from pointcmt_cli.wording import percent
 
 FORMAT, PROOF = "Format", "Proof"
 
@@ -116,7 +117,6 @@ def export(
 
 
 def _rows(result: dict[str, Any]) -> list[tuple[str, str]]:
-    from pointcmt_cli import console
 
     fewest, most = result["points_min"], result["points_max"]
     takes = f"{fewest} to {most}" if most else f"{fewest} or more"
@@ -138,7 +138,7 @@ def _rows(result: dict[str, Any]) -> list[tuple[str, str]]:
         ("with points", counts),
     ]
     if result["precision"] != "float32":
-        change = f"{console.percent(result['accuracy'])} (eager {console.percent(result['accuracy_eager'])})"
+        change = f"{percent(result['accuracy'])} (eager {percent(result['accuracy_eager'])})"
         rows.append(("held-out accuracy", f"{change}, {result['held_out']} clouds"))
     rows += [
         ("one cloud, eager", f"{result['eager_ms']:.1f} ms"),

@@ -8,6 +8,7 @@ import typer
 
 from pointcmt_cli.commands import options
 from pointcmt_cli.config import Axis, PredictConfig
+from pointcmt_cli.wording import percent
 
 
 def predict(
@@ -77,7 +78,6 @@ def _show(row: Mapping[str, Any]) -> None:
     from pointcmt_cli import console
 
     shown = [
-        f"{each['class']} {console.percent(each['probability'])}"
-        for each in row.get("predictions", [])
+        f"{each['class']} {percent(each['probability'])}" for each in row.get("predictions", [])
     ]
     console.line(f"{row['file']}: {', '.join(shown) or 'cannot be read'}")

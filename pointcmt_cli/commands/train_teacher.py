@@ -7,6 +7,7 @@ import typer
 
 from pointcmt_cli.commands import options
 from pointcmt_cli.config import TeacherConfig
+from pointcmt_cli.wording import percent
 
 
 def train_teacher(
@@ -156,7 +157,7 @@ def train_teacher(
         "test": result["test"],
     }
     rows = [
-        (label, console.percent(found["oa"]), console.percent(found["macc"]))
+        (label, percent(found["oa"]), percent(found["macc"]))
         for label, found in figures.items()
         if found.get("oa") is not None
     ]

@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pointcmt_cli import console
-from pointcmt_cli.commands.evaluate.cells import figure, percent, short_names, spread
+from pointcmt_cli.engine.evaluation.naming import names_by_checkpoint
+from pointcmt_cli.wording import UNKNOWN, hundredths, percent, plain_spread, spread
 
 Run = Mapping[str, Any]
 
@@ -19,7 +20,7 @@ def show(document: Mapping[str, Any]) -> None:
 
 def of_runs(runs: Sequence[Run]) -> None:
     """Of one checkpoint every severity, of several a row each."""
-    names = short_names(runs)
+    names = names_by_checkpoint(runs)
     found = {names[run["checkpoint"]]: run["robustness"] for run in runs if "robustness" in run}
     corrupted = {name: each["modelnet-c"] for name, each in found.items() if "modelnet-c" in each}
     if len(corrupted) == 1:
@@ -30,7 +31,7 @@ def of_runs(runs: Sequence[Run]) -> None:
         console.table(
             "ModelNet-C's corruptions: OA % on test, mean; mCE of DGCNN is 1", columns, rows
         )
-    _by_kind(list(found.items()), "checkpoint", figure)
+    _by_kind(list(found.items()), "checkpoint", hundredths)
 
 
 def over_seeds(groups: Sequence[Mapping[str, Any]]) -> None:
@@ -42,11 +43,11 @@ def over_seeds(groups: Sequence[Mapping[str, Any]]) -> None:
         if each is None:
             continue
         beside = group.get("against_plain", {}).get("robustness", {}).get("modelnet-c")
-        gain = _plain_spread(beside["mce"], "+") if beside else ""
+        gain = plain_spread(beside["mce"], signed=True) if beside else UNKNOWN
         means = {kind: value["mean"] for kind, value in each["corruptions"].items()}
         kind = min(means, key=lambda kind: means[kind])
         worst.append(f"{group['name']}: {kind} {percent(means[kind])}")
-        errors = (_plain_spread(each[key]) for key in ("mce", "rmce"))
+        errors = (plain_spread(each[key]) for key in ("mce", "rmce"))
         rows.append([group["name"], spread(each["clean"]), *errors, gain])
     if rows:
         columns = ["", "clean OA %", "mCE", "RmCE", "mCE less plain's"]
@@ -72,17 +73,22 @@ def _corrupted(name: str, parts: Mapping[str, Any]) -> list[str]:
     worst = min(means, key=lambda kind: means[kind])
     return [
         name,
-        figure(parts["clean"]),
-        figure(sum(means.values()) / len(means)),
+        hundredths(parts["clean"]),
+        hundredths(sum(means.values()) / len(means)),
         f"{parts['mce']:.3f}",
         f"{parts['rmce']:.3f}",
-        f"{worst}: {figure(means[worst])}",
+        f"{worst}: {hundredths(means[worst])}",
     ]
 
 
 def _severities(name: str, parts: Mapping[str, Any]) -> None:
     rows = [
-        [kind, *map(figure, each), figure(sum(each) / len(each)), f"{parts['ce'][kind]:.2f}"]
+        [
+            kind,
+            *map(hundredths, each),
+            hundredths(sum(each) / len(each)),
+            f"{parts['ce'][kind]:.2f}",
+        ]
         for kind, each in parts["corruptions"].items()
     ]
     title = f"{name} under ModelNet-C's corruptions, severities 1 to 5: OA %"
@@ -91,8 +97,3 @@ def _severities(name: str, parts: Mapping[str, Any]) -> None:
         f"clean {percent(parts['clean'])}; mCE {parts['mce']:.3f}, RmCE {parts['rmce']:.3f}: errors as multiples of "
         "DGCNN's on ModelNet40"
     )
-
-
-def _plain_spread(found: Mapping[str, Any], sign: str = "") -> str:
-    mean, std = found["mean"], found["std"]
-    return f"{mean:{sign}.2f}" + ("" if std is None else f" ± {std:.2f}")

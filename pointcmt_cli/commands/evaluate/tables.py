@@ -5,9 +5,16 @@ from typing import Any
 
 from pointcmt_cli import console
 from pointcmt_cli.commands.evaluate import robustness
-from pointcmt_cli.commands.evaluate.cells import chance, figure, percent, short_names, spread
+from pointcmt_cli.engine.evaluation.naming import (
+    SPLITS,
+    names_by_checkpoint,
+    paired_test,
+    run_names,
+    shown_split,
+    taken_for,
+)
+from pointcmt_cli.wording import chance, hundredths, interval, percent, spread
 
-SPLITS = {"test": "test", "held_out": "held-out"}
 WORST = 3
 """Classes named under the table of one checkpoint."""
 PAIRS = 3
@@ -44,7 +51,7 @@ def _one(run: Run, document: Document) -> None:
         more = (single["top5"], single["calibration"]["ece"])
         last = (second["oa"], second["macc"]) if second else more
         both = [cell for key in ("oa", "macc") for cell in _with_interval(single, key)]
-        rows.append([name, single["count"], *both, *map(figure, last)])
+        rows.append([name, single["count"], *both, *map(hundredths, last)])
     console.table(_title(run, document), columns, rows)
     for line in _lines(run):
         console.line(line)
@@ -52,7 +59,7 @@ def _one(run: Run, document: Document) -> None:
 
 def _lines(run: Run) -> list[str]:
     """What the table of one checkpoint leaves open."""
-    split = "test" if "test" in run["scores"] else "held_out"
+    split = shown_split([run])
     found = run["scores"][split]
     single, lines = found["single"], []
     if agreed := found.get("agreement"):
@@ -90,8 +97,8 @@ def _recorded(run: Run) -> list[str]:
 
 def _several(document: Document) -> None:
     runs = document["runs"]
-    split = "test" if all("test" in run["scores"] for run in runs) else "held_out"
-    votes, names = document["protocol"]["votes"], short_names(runs)
+    split = shown_split(runs)
+    votes, names = document["protocol"]["votes"], names_by_checkpoint(runs)
     voted = any("voted" in run["scores"][split] for run in runs)
     rows = []
     for run in runs:
@@ -99,7 +106,9 @@ def _several(document: Document) -> None:
         held_out = run["scores"].get("held_out", {}).get("single", {})
         last = (second and second["oa"]) if voted else held_out.get("oa")
         more = (single["macc"], single["calibration"]["ece"], last)
-        rows.append([names[run["checkpoint"]], *_with_interval(single, "oa"), *map(figure, more)])
+        rows.append(
+            [names[run["checkpoint"]], *_with_interval(single, "oa"), *map(hundredths, more)]
+        )
     last_column = f"OA %, {votes} votes" if voted else "held-out OA %"
     columns = ["checkpoint", "OA %", _level(document), "mAcc %", "ECE %", last_column]
     data, count = document["data"], runs[0]["scores"][split]["single"]["count"]
@@ -119,23 +128,13 @@ def _groups(groups: Sequence[Mapping[str, Any]]) -> None:
             group["n"],
             spread(group["oa"]),
             spread(group["macc"]),
-            *_against(group.get("against_plain")),
+            spread((group.get("against_plain") or {}).get("difference"), signed=True),
+            paired_test(group.get("against_plain")),
         ]
         for group in groups
     ]
     columns = ["", "seeds", "OA %", "mAcc %", "OA less plain's", "p"]
     console.table("Mean ± standard deviation over training seeds; p: paired t-test", columns, rows)
-
-
-def _against(found: Mapping[str, Any] | None) -> list[str]:
-    if found is None or found["difference"] is None:
-        return ["", ""]
-    mean, std = (found["difference"][key] for key in ("mean", "std"))
-    spread = "" if std is None else f" ± {100 * std:.1f}"
-    return [
-        f"{100 * mean:+.1f}{spread}",
-        "one pair" if found["n"] == 1 else chance(found["p_value"]),
-    ]
 
 
 def _pairs(pairs: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> None:
@@ -149,28 +148,19 @@ def _pairs(pairs: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> None
 
 
 def _classes(run: Run, document: Document) -> None:
-    split = "test" if "test" in run["scores"] else "held_out"
+    split = shown_split([run])
     found = run["scores"][split]["single"]
     rows = [
         [
             row["name"],
             row["count"] or "no shapes",
-            *(figure(row[key]) for key in ("precision", "recall", "f1")),
-            _taken_for(found["confusion"][index], index, document["data"]["class_names"]),
+            *(hundredths(row[key]) for key in ("precision", "recall", "f1")),
+            taken_for(found["confusion"][index], index, document["data"]["class_names"]),
         ]
         for index, row in enumerate(found["per_class"])
     ]
     columns = ["class", "shapes", "precision %", "recall %", "F1 %", "most often taken for"]
-    console.table(f"{run['checkpoint']}, per class, {SPLITS[split]} split", columns, rows)
-
-
-def _taken_for(counts: Sequence[int], own: int, names: Sequence[str]) -> str:
-    """The wrong class that most shapes of a class were given, with how many."""
-    wrong = [(count, -index) for index, count in enumerate(counts) if index != own and count]
-    if not wrong:
-        return ""
-    count, index = max(wrong)
-    return f"{names[-index]} ({count})"
+    console.table(f"{run_names([run])[0]}, per class, {SPLITS[split]} split", columns, rows)
 
 
 def _title(run: Run, document: Document) -> str:
@@ -178,13 +168,12 @@ def _title(run: Run, document: Document) -> str:
     variant = f", {document['data']['variant']}" if document["data"]["variant"] else ""
     inputs = f"{run['points']} points" if run["points"] else "views"
     name = ", ".join(filter(None, (run["name"], what, f"seed {run['seed']}")))
-    return f"{run['checkpoint']}: {name}\n{document['data']['path']}{variant}, {inputs}"
+    return f"{run_names([run])[0]}: {name}\n{document['data']['path']}{variant}, {inputs}"
 
 
 def _with_interval(found: Mapping[str, Any], key: str) -> list[str]:
-    low, high = (100 * each for each in found["intervals"][key])
-    return [figure(found[key]), f"{low:.1f}-{high:.1f}"]
+    return [hundredths(found[key]), interval(found["intervals"][key])]
 
 
 def _level(document: Document) -> str:
-    return f"{100 * document['protocol']['level']:g} %"
+    return percent(document["protocol"]["level"], 0)

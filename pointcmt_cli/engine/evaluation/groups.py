@@ -11,6 +11,7 @@ import numpy as np
 from scipy.stats import ttest_rel
 
 from pointcmt_cli.config import relevant
+from pointcmt_cli.engine.evaluation.naming import shown_split
 from pointcmt_cli.engine.training.metrics import spread
 from pointcmt_cli.files import digest
 
@@ -52,7 +53,7 @@ def twin_of(run: Run) -> str:
 
 def groups(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """Every group in the order of the runs; scores are those of the test split, or held-out where one has no test."""
-    split = "test" if all("test" in run["scores"] for run in runs) else "held_out"
+    split = shown_split(runs)
     members: dict[str, list[Run]] = {}
     for run in runs:
         of_group = members.setdefault(run["group"], [])

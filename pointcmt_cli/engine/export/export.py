@@ -34,6 +34,7 @@ from pointcmt_cli.engine.training.trained import Trained, find_data, open_traine
 from pointcmt_cli.errors import DataError, ParityError, PluginError, UsageError
 from pointcmt_cli.files import atomic, check_folder
 from pointcmt_cli.records import Note, Progress, Record, Records, Result
+from pointcmt_cli.wording import percent
 
 HELD_OUT_BATCH = 32
 STEP = 0.02
@@ -208,7 +209,7 @@ def lost(
     if before - after > config.max_drop:
         raise ParityError(
             f"{'int8' if config.int8 else 'half'} loses {100 * (before - after):.1f} points of accuracy on the "
-            f"held-out split ({100 * before:.1f} % to {100 * after:.1f} %, {total} clouds), more than "
+            f"held-out split ({percent(before)} to {percent(after)}, {total} clouds), more than "
             f"--max-drop {config.max_drop:g} allows; nothing was written"
         )
     return {"held_out": total, "accuracy_eager": before, "accuracy": after, "drop": before - after}

@@ -14,10 +14,10 @@ from pointcmt_cli.config import EvaluateConfig
 from pointcmt_cli.data.store.features import read_features
 from pointcmt_cli.data.store.views import FEATURES_FORMAT, VIEWS_FORMAT, ShapeSet, read_attributes
 from pointcmt_cli.engine.evaluation.evaluate import Evaluation, measure
+from pointcmt_cli.engine.evaluation.naming import run_names, shown_split
 from pointcmt_cli.engine.report.card import model_card
 from pointcmt_cli.engine.report.gallery import Answers, gallery
 from pointcmt_cli.engine.report.page import page
-from pointcmt_cli.engine.report.words import labels, split_of
 from pointcmt_cli.errors import PointCMTError
 from pointcmt_cli.files import atomic, check_folder
 from pointcmt_cli.records import Note, Records, Result
@@ -39,7 +39,7 @@ def report(config: EvaluateConfig, folder: Path) -> Records:
 def write_report(folder: Path, document: Mapping[str, Any], shown: Mapping[str, Any]) -> list[Path]:
     """Write every file; returns the paths, the page first."""
     runs = document["runs"]
-    names = [f"-{label.replace('/', '-')}" if len(runs) > 1 else "" for label in labels(runs)]
+    names = [f"-{label.replace('/', '-')}" if len(runs) > 1 else "" for label in run_names(runs)]
     content = {
         "report.html": page(document, shown),
         "evaluation.json": json.dumps(document, indent=2) + "\n",
@@ -57,7 +57,7 @@ def write_report(folder: Path, document: Mapping[str, Any], shown: Mapping[str, 
 def look(found: Evaluation) -> dict[str, Any]:
     """The gallery: errors of one checkpoint, disagreements of several, beside what the teacher says."""
     runs = found.document["runs"]
-    split, names = split_of(runs), labels(runs)
+    split, names = shown_split(runs), run_names(runs)
     rows = found.scored[0].rows[split]
     answers = [
         Answers(name, scored.logits[split].numpy())

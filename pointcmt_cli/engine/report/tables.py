@@ -9,17 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import leaves_list, linkage
 
-from pointcmt_cli.engine.report.words import (
-    SPLITS,
-    facts,
-    interval,
-    labels,
-    percent,
-    settings,
-    sort_of,
-    split_of,
-    warnings,
-)
+from pointcmt_cli.engine.evaluation.naming import SPLITS, run_names, shown_split, taken_for
+from pointcmt_cli.engine.report.words import facts, settings, sort_of, warnings
+from pointcmt_cli.wording import interval, percent
 
 Document = Mapping[str, Any]
 Run = Mapping[str, Any]
@@ -34,9 +26,9 @@ ORDERS = {
 
 def words(document: Document) -> dict[str, Any]:
     """Everything of the page that is text or a table."""
-    names = labels(document["runs"])
+    names = run_names(document["runs"])
     runs = [{**run, "label": label} for run, label in zip(document["runs"], names, strict=True)]
-    split = split_of(runs)
+    split = shown_split(runs)
     data, counts = document["data"], document["data"]["counts"]
     kind = ", ".join(filter(None, (data["layout"], data["variant"])))
     held = f"{counts['train']} train, {counts['held_out']} held-out, {counts['test']} test"
@@ -47,9 +39,9 @@ def words(document: Document) -> dict[str, Any]:
         "runs": runs,
         "many": many,
         "split": split,
-        "split_name": SPLITS[split],
+        "split_name": f"{SPLITS[split]} split",
         "title": title(names) if many else f"{names[0]}: {sort_of(runs[0])}",
-        "lead": f"{'Side by side' if many else 'Scored'} on {scored}, the {SPLITS[split]} of {data['path']}.",
+        "lead": f"{'Side by side' if many else 'Scored'} on {scored}, the {SPLITS[split]} split of {data['path']}.",
         "warnings": warnings(runs, data["path"]),
         "missing": missing(runs),
         "tiles": [] if many else tiles(runs[0], split),
@@ -134,7 +126,7 @@ def headline(runs: Sequence[Run], votes: int) -> list[dict[str, Any]]:
     return [
         {
             "label": run["label"],
-            "split": SPLITS[split].removesuffix(" split"),
+            "split": SPLITS[split],
             "passes": text,
             "found": {
                 **empty,
@@ -199,7 +191,7 @@ def classes(runs: Sequence[Run], split: str) -> list[dict[str, Any]]:
             "name": found[0]["name"],
             "count": found[0]["count"],
             "runs": found,
-            "taken_for": _taken_for(confusion[index], index, names),
+            "taken_for": taken_for(confusion[index], index, names),
         }
         for index, found in enumerate(zip(*tables, strict=True))
     ]
@@ -251,11 +243,6 @@ def gallery_words(gallery: Mapping[str, Any], words: Mapping[str, Any]) -> dict[
 
 def _of_runs(runs: Sequence[Run], pick: Callable[[Run], Any]) -> list[dict[str, Any]]:
     return [{"label": run["label"], "found": found} for run in runs if (found := pick(run))]
-
-
-def _taken_for(counts: Sequence[int], own: int, names: Sequence[str]) -> str:
-    wrong = [(count, -index) for index, count in enumerate(counts) if index != own and count]
-    return f"{names[-max(wrong)[1]]} ({max(wrong)[0]})" if wrong else ""
 
 
 def _oa(run: Run, split: str) -> float:

@@ -1,26 +1,17 @@
-"""The report's words: what runs are called, what they were, and the filters that its templates write numbers with.
+"""The report's words: what runs were, and the filters that its templates write numbers with.
 
 In: runs of the evaluation document (docs/json-schema.md); out: text.
 """
 
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
+from pointcmt_cli import wording
+from pointcmt_cli.engine.evaluation.naming import paired_test
+from pointcmt_cli.wording import UNKNOWN
+
 Run = Mapping[str, Any]
-SPLITS = {"test": "test split", "held_out": "held-out split"}
-UNKNOWN = "—"
-
-
-def percent(share: float | None, digits: int = 1) -> str:
-    """A share as the field prints it."""
-    return UNKNOWN if share is None else f"{100 * share:.{digits}f} %"
-
-
-def interval(pair: Sequence[float]) -> str:
-    """Two shares, in percent."""
-    return f"{100 * pair[0]:.1f} to {100 * pair[1]:.1f}"
 
 
 def number(value: Any) -> str:
@@ -30,60 +21,27 @@ def number(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
+def spread(found: Mapping[str, float | None] | None, signed: bool = False) -> str:
+    """Mean and standard deviation of shares, with their unit."""
+    text, unit = wording.spread(found, signed), "points" if signed else "%"
+    return text if text == UNKNOWN else f"{text} {unit}"
+
+
 def points(difference: float | None) -> str:
     """A difference of shares, with its sign, in percentage points."""
-    return UNKNOWN if difference is None else f"{100 * difference:+.1f} points".replace("-", "−")
-
-
-def chance(value: float | None) -> str:
-    """A p-value."""
-    if value is None:
-        return UNKNOWN
-    return f"{value:.3f}" if value >= 0.001 else f"{value:.1e}"
-
-
-def spread(found: Mapping[str, float | None] | None, signed: bool = False) -> str:
-    """Mean and standard deviation of shares, in percent."""
-    if not found or found["mean"] is None:
-        return UNKNOWN
-    mean = f"{100 * found['mean']:{'+' if signed else ''}.1f}"
-    deviation = "" if found["std"] is None else f" ± {100 * found['std']:.1f}"
-    return f"{mean}{deviation} {'points' if signed else '%'}"
-
-
-def figures(found: Mapping[str, float | None] | None, signed: bool = False) -> str:
-    """Mean and standard deviation of what is no share."""
-    if not found or found["mean"] is None:
-        return UNKNOWN
-    deviation = "" if found["std"] is None else f" ± {found['std']:.3f}"
-    return f"{found['mean']:{'+' if signed else ''}.3f}{deviation}"
+    return spread({"mean": difference, "std": None}, signed=True)
 
 
 FILTERS = {
-    "percent": percent,
-    "interval": interval,
+    "percent": wording.percent,
+    "interval": wording.interval,
     "number": number,
     "points": points,
     "spread": spread,
-    "figures": figures,
-    "chance": chance,
+    "figures": wording.plain_spread,
+    "chance": wording.chance,
+    "paired_test": paired_test,
 }
-
-
-def labels(runs: Sequence[Run]) -> list[str]:
-    """What to call each run: its file's name; its path where two files have one name; all of that where need be."""
-    paths = [Path(run["checkpoint"]) for run in runs]
-    names = [[path.stem, str(path.with_suffix("")), str(path)] for path in paths]
-    shorter = list(zip(*names, strict=True))
-    return [
-        next(name for name, others in zip(own, shorter, strict=True) if others.count(name) == 1)
-        for own in names
-    ]
-
-
-def split_of(runs: Sequence[Run]) -> str:
-    """The split that the page is about: test, or held-out where there is no test."""
-    return next(key for key in SPLITS if all(key in run["scores"] for run in runs))
 
 
 def facts(run: Run) -> dict[str, Any]:

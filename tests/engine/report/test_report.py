@@ -17,11 +17,11 @@ import toy_report
 from pointcmt_cli.commands.evaluate import compare as command
 from pointcmt_cli.config import EvaluateConfig
 from pointcmt_cli.data.store.views import ShapeSet, read_images, read_shapes
+from pointcmt_cli.engine.evaluation.naming import run_names
 from pointcmt_cli.engine.report import figures as report_figures
 from pointcmt_cli.engine.report import report as stage
 from pointcmt_cli.engine.report import tables
 from pointcmt_cli.engine.report.gallery import SHOWN, Answers, choose, gallery
-from pointcmt_cli.engine.report.words import labels
 from pointcmt_cli.errors import DataError, PointCMTError, UsageError
 from pointcmt_cli.records import Result
 from toy_student import CLASSES, POINTS, clouds
@@ -77,7 +77,7 @@ def test_what_the_document_says_stands_in_the_page(
     low, high = found["intervals"]["oa"]
     for text in (
         f"{100 * found['oa']:.1f} %",
-        f"{100 * low:.1f} to {100 * high:.1f}",
+        f"{100 * low:.1f}–{100 * high:.1f}",
         f"{100 * found['calibration']['ece']:.1f} %",
         "2 votes",
         "30 train, 30 held-out, 30 test, of 3 classes",
@@ -255,7 +255,7 @@ def test_several_checkpoints_stand_side_by_side(tmp_path: Path) -> None:
     assert all(label in page.text for label in named)
     compared = next(each for each in document["comparisons"] if each["split"] == "test")
     first, second, _ = (run["scores"]["test"]["single"]["oa"] for run in document["runs"])
-    difference = f"{100 * (second - first):+.1f} points".replace("-", "−")
+    difference = f"{100 * (second - first):+.1f} points"
     row = f"{compared['only_a']} {compared['only_b']} {difference}"
     assert row in page.text
     said = np.array([each["kinds"] for each in page.data()["errors"]])
@@ -289,7 +289,7 @@ def test_robustness_over_seeds_has_a_table_of_its_own(tmp_path: Path) -> None:
     (group,) = document["groups"]
     clean, mce = (group["robustness"]["modelnet-c"][key] for key in ("clean", "mce"))
     assert mce["std"] > 0
-    row = f"{100 * clean['mean']:.1f} ± {100 * clean['std']:.1f} % {mce['mean']:.3f} ± {mce['std']:.3f} "
+    row = f"{100 * clean['mean']:.1f} ± {100 * clean['std']:.1f} % {mce['mean']:.2f} ± {mce['std']:.2f} "
     page = Page(tmp_path / "out" / "report.html")
     assert "The same over seeds" in page.text
     assert f"{group['name']} 2 {row}" in page.text
@@ -303,7 +303,7 @@ def test_checkpoints_that_differ_in_their_ending_alone_have_a_name_and_a_card_ea
     config = EvaluateConfig((Path("first.pt"), Path("first.ckpt")), work=tmp_path, device="cpu")
     *_, last = stage.report(config, tmp_path / "out")
     assert isinstance(last, Result)
-    named = labels(last.values["runs"])
+    named = run_names(last.values["runs"])
     assert named == [str(tmp_path / "first.pt"), str(tmp_path / "first.ckpt")]
     assert len(list((tmp_path / "out").glob("MODEL_CARD-*.md"))) == 2
 
