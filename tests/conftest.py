@@ -2,11 +2,13 @@
 
 import os
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from places import DATA
+from processes import MARK, nobody_left_behind
 
 for name in ("COLUMNS", "LINES"):  # xdist gives its workers both, and rich would keep them for good
     os.environ.pop(name, None)
@@ -14,6 +16,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one core for each worker
     os.environ["OMP_NUM_THREADS"] = "1"
 else:
     os.environ.setdefault("OMP_NUM_THREADS", "2")
+os.environ[MARK] = str(os.getpid())
 
 
 def pytest_configure() -> None:
@@ -22,6 +25,20 @@ def pytest_configure() -> None:
 
     if not torch.cuda.is_available():
         os.environ["TRITON_INTERPRET"] = "1"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def processes_of_the_file() -> Iterator[None]:
+    """Whoever a fixture of the file has started ends with it."""
+    with nobody_left_behind():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def processes_of_the_test(processes_of_the_file: None) -> Iterator[None]:
+    """A test that leaves a process behind fails, not another one that suffers from it."""
+    with nobody_left_behind():
+        yield
 
 
 @pytest.fixture(scope="session")

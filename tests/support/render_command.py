@@ -1,12 +1,8 @@
-"""`pointcmt render` as a process of its own, on small meshes; and waiting for what it has drawn."""
+"""`pointcmt render` as a process of its own, on small meshes; what it has drawn so far; and how fast it draws."""
 
 import os
-import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from places import SUPPORT
 from pointcmt_cli.data.store.shards import Kept, read_shards
@@ -23,17 +19,12 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(SUPPORT), "OMP_NUM_THREADS": "1"}
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
-
-
-def wait_for_shapes(work: Path, count: int, process: subprocess.Popen[Any]) -> None:
-    """Until so many are drawn and the run is still at it."""
-    wait_for(lambda: process.poll() is not None or len(shards(work)) >= count)
-    assert process.poll() is None
+def write_pace(folder: Path, seconds: float) -> str:
+    """The file by which `toy_renderers:slow` takes so long for a shape, also in runs that have begun."""
+    path, new = folder / "pace", folder / "pace.new"
+    new.write_text(str(seconds))
+    new.replace(path)
+    return str(path)
 
 
 def shards(work: Path) -> list[Kept]:

@@ -42,13 +42,13 @@ def painted(*, color: bool = False, shading: str = "") -> Renderer:
     return render
 
 
-def slow(*, seconds: float = 0.05, log: str = "") -> Renderer:
-    """Takes its time; leaves the numbers of the processes it draws in as files in `log`."""
+def slow(*, pace: str, log: str = "") -> Renderer:
+    """Takes as many seconds as the file `pace` says; `log` is a folder for files named after the processes that draw."""
 
     def render(shape: Shape, cameras: Cameras) -> NDArray[np.uint8]:
         if log:
             (Path(log) / str(os.getpid())).touch()
-        time.sleep(seconds)
+        time.sleep(float(Path(pace).read_text()))
         return draw(shape, cameras)
 
     return render

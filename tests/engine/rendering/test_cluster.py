@@ -9,7 +9,9 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import CancelledError, Future
+from contextlib import ExitStack
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import h5py
@@ -20,12 +22,12 @@ from pointcmt_cli.engine.rendering import home
 from pointcmt_cli.engine.rendering.cluster import Futures
 from pointcmt_cli.engine.rendering.render import render
 from pointcmt_cli.errors import DataError, PluginError, PointCMTError, UsageError
+from processes import HANGS, Running, running
 from render_command import (
     command,
     environment,
     shards,
-    wait_for,
-    wait_for_shapes,
+    write_pace,
 )
 from toy_meshes import config, run, write_meshes
 
@@ -39,60 +41,44 @@ SETTINGS = {
 class Cluster:
     """A scheduler with one worker that is started again whenever it dies."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, ends: ExitStack) -> None:
+        self.folder, self.ends = folder, ends
         self.file = folder / "scheduler.json"
-        self.processes: list[subprocess.Popen[bytes]] = []
-        ending = ("--idle-timeout", "2 minutes")  # should nobody live to stop it
-        self.start("scheduler", "--host", "127.0.0.1", "--port", "0", *ending)
-        wait_for(self.file.exists)
-        address = json.loads(self.file.read_text())["address"]
+        ending = ("--idle-timeout", "1 hour")  # should nobody live to stop it
+        scheduler = self.start("scheduler", "--host", "127.0.0.1", "--port", "0", *ending)
+        address: str = scheduler.wait_for(self.written_address)
         self.address = address.replace("tcp://", "dask://")
         self.worker()
 
-    def worker(self, *words: str) -> subprocess.Popen[bytes]:
-        """Another one, once the scheduler knows it."""
-        words = (
-            "--nthreads",
-            "1",
-            "--death-timeout",
-            "30",
-            "--local-directory",
-            str(self.folder),
-            *words,
-        )
-        process = self.start("worker", *words)
-        log = self.log(len(self.processes) - 1)
-        wait_for(lambda: "Registered to:" in log.read_text())
-        return process
+    def written_address(self) -> str:
+        """Empty while the file is not there, or not whole."""
+        try:
+            return str(json.loads(self.file.read_text())["address"])
+        except (OSError, json.JSONDecodeError):
+            return ""
 
-    def start(self, kind: str, *words: str) -> subprocess.Popen[bytes]:
+    def worker(self, *words: str) -> Running:
+        """Another one, once the scheduler knows it."""
+        place = ("--local-directory", str(self.folder))
+        started = self.start(
+            "worker", "--nthreads", "1", "--death-timeout", str(HANGS), *place, *words
+        )
+        started.wait_for(lambda: "Registered to:" in started.errors)
+        return started
+
+    def start(self, kind: str, *words: str) -> Running:
         module = f"distributed.cli.dask_{kind}"
         line = [sys.executable, "-m", module, "--scheduler-file", str(self.file), "--no-dashboard"]
-        with self.log(len(self.processes)).open("wb") as log:
-            process = subprocess.Popen(
-                [*line, *words], env={**environment(), **SETTINGS}, stdout=log, stderr=log
-            )
-        self.processes.append(process)
-        return process
-
-    def log(self, number: int) -> Path:
-        return self.folder / f"{number}.log"
-
-    def stop(self) -> None:
-        """At once; a nanny's worker ends with it."""
-        for process in self.processes:
-            process.kill()
-        for process in self.processes:
-            process.wait()
+        place = Path(mkdtemp(prefix=kind, dir=self.folder))
+        variables = {**environment(), **SETTINGS}
+        return self.ends.enter_context(running([*line, *words], place, env=variables))
 
 
 @pytest.fixture(scope="module")
 def dask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     pytest.importorskip("distributed")
-    cluster = Cluster(tmp_path_factory.mktemp("dask"))
-    yield cluster
-    cluster.stop()
+    with ExitStack() as ends:
+        yield Cluster(tmp_path_factory.mktemp("dask"), ends)
 
 
 @pytest.fixture
@@ -115,7 +101,7 @@ def test_a_worker_is_killed_and_the_file_is_the_single_process_s(
     monkeypatch.chdir(meshes.parent)  # relative paths mean the same in workers of other folders
     toy = {
         "renderer": "toy_renderers:slow",
-        "renderer_options": {"seconds": "0.1", "log": str(log)},
+        "renderer_options": {"pace": write_pace(meshes.parent, 0.1), "log": str(log)},
     }
     killed = False
     for _ in render(
@@ -126,6 +112,7 @@ def test_a_worker_is_killed_and_the_file_is_the_single_process_s(
             killed = True
     assert killed
     assert len(list(log.iterdir())) == 2
+    write_pace(meshes.parent, 0)
     run(config(meshes, out=meshes.parent / "single.h5", **toy))
     drawn, single = contents(meshes.parent / "views.h5"), contents(meshes.parent / "single.h5")
     assert drawn.keys() == single.keys()
@@ -159,20 +146,21 @@ def test_pictures_to_and_from(dask: Cluster, meshes: Path) -> None:
 
 @pytest.mark.slow
 def test_ctrl_c_keeps_what_is_drawn(dask: Cluster, meshes: Path) -> None:
+    pace = write_pace(meshes.parent, 0.5)
+    slow = {"renderer": "toy_renderers:slow", "renderer_options": {"pace": pace}}
     words = command(meshes, "--cluster", dask.address, renderer="toy_renderers:slow")
-    process = subprocess.Popen(
-        words, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    wait_for_shapes(meshes.parent, 3, process)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
-    last = errors.splitlines()[-1]
-    assert last == "pointcmt: interrupted; the same command goes on where it stopped"
-    assert not any("Traceback" in line or "distributed." in line for line in errors.splitlines())
+    words += ["--option", f"pace={pace}"]
+    with running(words, meshes.parent / "said", env=environment()) as started:
+        started.wait_for(lambda: len(shards(meshes.parent)) >= 3)
+        started.process.send_signal(signal.SIGINT)
+        assert started.wait() == 130
+    lines = started.errors.splitlines()
+    assert lines[-1] == "pointcmt: interrupted; the same command goes on where it stopped"
+    assert not any("Traceback" in line or "distributed." in line for line in lines)
     found = len(shards(meshes.parent))
-    assert found >= 3
-    result = run(config(meshes, renderer="toy_renderers:slow", workers=1))
+    assert 3 <= found < 30
+    write_pace(meshes.parent, 0)
+    result = run(config(meshes, workers=1, **slow))
     assert (result["kept"], result["drawn"]) == (found, 30 - found)
 
 

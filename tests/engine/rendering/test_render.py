@@ -6,6 +6,7 @@ import os
 import resource
 import signal
 import subprocess
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ from pointcmt_cli.data.store.views import read_index, read_shapes
 from pointcmt_cli.engine.rendering.render import render
 from pointcmt_cli.errors import DataError, PluginError, PointCMTError, StaleError, UsageError
 from pointcmt_cli.records import Note, Progress, Result
-from render_command import COMMAND, command, environment, shards, wait_for, wait_for_shapes
+from processes import Running, is_running, running, wait_for
+from render_command import COMMAND, command, environment, shards, write_pace
 from toy_meshes import CLASSES, config, notes, run, write_mesh, write_meshes
 
 
@@ -32,15 +34,6 @@ from toy_meshes import CLASSES, config, notes, run, write_mesh, write_meshes
 def meshes(tmp_path: Path) -> Path:
     """12 small meshes of 3 classes."""
     return write_meshes(tmp_path / "meshes", 4)
-
-
-def is_running(process: int) -> bool:
-    """Not ended; one that has ended and that nobody has asked about counts as ended."""
-    try:
-        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state not in "ZX"
 
 
 def leftovers(work: Path) -> list[str]:
@@ -407,49 +400,57 @@ def test_preview_also_of_a_file_that_is_up_to_date(meshes: Path) -> None:
 @pytest.mark.parametrize("force", [False, True])
 def test_a_killed_run_goes_on_to_the_same_file(tmp_path: Path, force: bool) -> None:
     meshes = write_meshes(tmp_path / "meshes", 12)
-    (tmp_path / "log").mkdir()
-    slow = {"renderer": "toy_renderers:slow", "renderer_options": {"log": str(tmp_path / "log")}}
+    slow = slow_options(tmp_path)
     run(config(meshes, out=tmp_path / "whole.h5", **slow))
     if force:
         run(config(meshes, **slow))
-    typed = command(meshes, "--workers", "2", renderer="toy_renderers:slow")
-    typed += ["--option", f"log={tmp_path / 'log'}", *(["--force"] if force else [])]
-    with subprocess.Popen(typed, env=environment(), stderr=subprocess.DEVNULL) as process:
-        wait_for_shapes(tmp_path, 5, process)
-        process.kill()
+    with slow_command(meshes, *(["--force"] if force else [])) as started:
+        started.wait_for(lambda: len(shards(tmp_path)) >= 5)
+        started.process.kill()
+        started.process.wait()
+        workers = [int(path.name) for path in (tmp_path / "log").iterdir()]
+        assert len(workers) >= 2
+        others = [number for number in workers if number != os.getpid()]
+        wait_for(lambda: not any(is_running(number) for number in others))
     assert (tmp_path / "views.h5").exists() == force
-    workers = [int(path.name) for path in (tmp_path / "log").iterdir()]
-    assert len(workers) >= 2
-    wait_for(lambda: not any(is_running(number) for number in workers if number != os.getpid()), 10)
     finished = len(shards(tmp_path))
     assert 5 <= finished < 36
+    write_pace(tmp_path, 0)
     result = run(config(meshes, force=force, **slow))
     assert (result["kept"], result["drawn"]) == (finished, 36 - finished)
     assert (tmp_path / "views.h5").read_bytes() == (tmp_path / "whole.h5").read_bytes()
     assert leftovers(tmp_path) == []
 
 
+def slow_options(folder: Path) -> dict[str, Any]:
+    """Of a renderer that takes no time yet."""
+    (folder / "log").mkdir()
+    options = {"log": str(folder / "log"), "pace": write_pace(folder, 0)}
+    return {"renderer": "toy_renderers:slow", "renderer_options": options}
+
+
+def slow_command(meshes: Path, *more: str) -> AbstractContextManager[Running]:
+    """That renderer by two workers, now at half a second for a shape."""
+    folder = meshes.parent
+    options = [f"log={folder / 'log'}", f"pace={write_pace(folder, 0.5)}"]
+    words = [word for each in options for word in ("--option", each)]
+    typed = command(meshes, "--workers", "2", *words, *more, renderer="toy_renderers:slow")
+    return running(typed, folder / "said", env=environment())
+
+
 def test_ctrl_c_says_how_to_go_on_and_leaves_nobody_behind(tmp_path: Path) -> None:
     meshes = write_meshes(tmp_path / "meshes", 12)
-    (tmp_path / "log").mkdir()
-    typed = command(meshes, "--workers", "2", renderer="toy_renderers:slow")
-    with subprocess.Popen(
-        [*typed, "--option", f"log={tmp_path / 'log'}"],
-        env=environment(),
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as process:
-        wait_for_shapes(tmp_path, 3, process)
-        os.killpg(process.pid, signal.SIGINT)
-        errors = process.communicate(timeout=30)[1]
-    assert process.returncode == 130
-    assert "interrupted; the same command goes on where it stopped" in errors
-    assert "Traceback" not in errors
-    for path in (tmp_path / "log").iterdir():
-        wait_for(lambda number=int(path.name): not is_running(number), 10)  # type: ignore[misc]
-    slow = {"renderer": "toy_renderers:slow", "renderer_options": {"log": str(tmp_path / "log")}}
-    assert run(config(meshes, **slow))["kept"] >= 3
+    slow = slow_options(tmp_path)
+    with slow_command(meshes) as started:
+        started.wait_for(lambda: len(shards(tmp_path)) >= 3)
+        os.killpg(started.pid, signal.SIGINT)
+        assert started.wait() == 130
+        assert "interrupted; the same command goes on where it stopped" in started.errors
+        assert "Traceback" not in started.errors
+        workers = [int(path.name) for path in (tmp_path / "log").iterdir()]
+        wait_for(lambda: not any(is_running(number) for number in workers))
+    write_pace(tmp_path, 0)
+    assert 3 <= run(config(meshes, **slow))["kept"] < 36
 
 
 @pytest.mark.parametrize(("room", "file"), [(1_000, ".parts"), (30_000, "views.h5")])
