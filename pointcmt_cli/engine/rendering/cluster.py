@@ -26,11 +26,11 @@ from pointcmt_cli.engine.rendering.workers import Place
 from pointcmt_cli.errors import PointCMTError, UsageError
 from pointcmt_cli.wording import missing_package, one_line
 
-REACH = 5
+REACH = 30
 """Seconds in which a scheduler answers."""
 MANY_PARTS = 1000
 """Whoever greets with a larger number speaks another protocol, such as a dashboard's."""
-PATIENCE = 10
+PATIENCE = 30
 """Seconds for which a cluster without workers is waited for."""
 RETRIES = 3
 """Of a shape whose worker died, with Ray; Dask's scheduler has its own `allowed-failures`, by default as many."""
