@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from processes import Running, is_running, nobody_left_behind, running, wait_for
+from processes import Running, is_running, marked, nobody_left_behind, running, wait_for
 
 pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks into /proc")
 SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
@@ -36,6 +36,7 @@ def test_an_orphan_is_seen_too(tmp_path: Path) -> None:
 
 def test_who_was_there_before_and_who_has_ended_are_let_be(tmp_path: Path) -> None:
     with running(SLEEP, tmp_path / "before") as before:
+        wait_for(lambda: before.pid in marked())  # its environment is there a moment after it
         with nobody_left_behind(seconds=0.1), running(SLEEP, tmp_path / "ended"):
             pass
         assert is_running(before.pid)

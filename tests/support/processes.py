@@ -92,6 +92,7 @@ class Process(NamedTuple):
 
     parent: int
     command: str
+    variables: dict[str, str]
 
 
 def is_running(number: int) -> bool:
@@ -105,14 +106,16 @@ def is_running(number: int) -> bool:
 
 def marked() -> dict[int, Process]:
     """Processes that this one has started, and theirs, even when nobody between them lives any more."""
-    wanted = f"{MARK}={os.getpid()}".encode()
+    mark = f"{MARK}={os.getpid()}"
     found = {}
     for place in Path("/proc").glob("[0-9]*"):
         try:
-            if wanted in (place / "environ").read_bytes().split(b"\0"):
+            lines = (place / "environ").read_bytes().decode(errors="replace").split("\0")
+            if mark in lines:
+                variables = dict(each.split("=", 1) for each in lines if "=" in each)
                 parent = int((place / "stat").read_text().rpartition(")")[2].split()[1])
                 line = (place / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-                found[int(place.name)] = Process(parent, line)
+                found[int(place.name)] = Process(parent, line, variables)
         except OSError:
             continue  # it has ended, or is another user's
     return found

@@ -1,8 +1,14 @@
 """Backbones and objectives for the tests of `distill`, loaded as `toy_networks:NAME` in processes of their own too."""
 
+import os
+import time
+
 from torch import Tensor, nn
 
 from pointcmt_cli.models.distillation import Distillation
+
+PAUSE = float(os.environ.get("TOY_PAUSE", 0))
+"""Seconds before each step of `tiny`, in a process that is to be met in the middle of its training."""
 
 
 def tiny(*, width: int = 12, dropout: float = 0.0) -> nn.Module:
@@ -20,6 +26,8 @@ class Tiny(nn.Module):
         self.last = nn.Linear(width, width)
 
     def forward(self, points: Tensor) -> Tensor:
+        if PAUSE:
+            time.sleep(PAUSE)
         pooled: Tensor = self.last(self.layers(points)).amax(dim=1)
         return pooled
 

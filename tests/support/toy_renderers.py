@@ -43,7 +43,7 @@ def painted(*, color: bool = False, shading: str = "") -> Renderer:
 
 
 def slow(*, pace: str, log: str = "") -> Renderer:
-    """Takes as many seconds as the file `pace` says; `log` is a folder for files named after the processes that draw."""
+    """Takes as many seconds as the file `pace` says; each process that draws has a file in the folder `log`."""
 
     def render(shape: Shape, cameras: Cameras) -> NDArray[np.uint8]:
         if log:

@@ -20,6 +20,7 @@ from pointcmt_cli.engine.student.ranks import own_device
 from pointcmt_cli.engine.training import checkpoint
 from pointcmt_cli.errors import UsageError
 from pointcmt_cli.records import Result
+from processes import HANGS, Running, is_running, marked, running, wait_for
 from toy_distill import write_toy_features
 
 WATCH = """
@@ -49,7 +50,7 @@ def environment(**more: str) -> dict[str, str]:
 def run(processes: int, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
     line = command(processes, *words)
     return subprocess.run(
-        line, env=environment(**more), capture_output=True, text=True, check=False, timeout=170
+        line, env=environment(**more), capture_output=True, text=True, check=False, timeout=HANGS
     )
 
 
@@ -155,39 +156,25 @@ def test_uneven_parts_and_fewer_rows_than_processes(tmp_path: Path) -> None:
 class Job:
     """torchrun in the background, and its processes by rank."""
 
-    def __init__(self, work: Path, *words: str) -> None:
-        self.work = work
-        self.said = work / "said"
+    def __init__(self, work: Path, torchrun: Running) -> None:
+        self.work, self.torchrun = work, torchrun
         self.begun = time.time()
-        with self.said.open("w") as said:
-            self.agent = subprocess.Popen(
-                command(2, *words), env=environment(), stdout=said, stderr=said
-            )
 
     def started(self) -> dict[int, int]:
         """Process numbers by rank, when this job has made an epoch safe."""
-        end = time.monotonic() + 100
-        while not any(path.stat().st_mtime > self.begun for path in self.work.glob(".*.resume")):
-            assert self.agent.poll() is None, self.said.read_text()
-            assert time.monotonic() < end
-            time.sleep(0.05)
-        found = {}
-        for path in Path("/proc").glob("[0-9]*/environ"):
-            try:
-                told = path.read_bytes().decode().split("\0")
-            except OSError:
-                continue
-            values = dict(each.split("=", 1) for each in told if "=" in each)
-            if "RANK" in values and str(self.work) in self.line(path):
-                found[int(values["RANK"])] = int(path.parent.name)
-        return found
-
-    def line(self, path: Path) -> str:
-        return path.with_name("cmdline").read_text()
+        self.torchrun.wait_for(
+            lambda: any(path.stat().st_mtime > self.begun for path in self.work.glob(".*.resume"))
+        )
+        started = marked().items()
+        return {
+            int(each.variables["RANK"]): number
+            for number, each in started
+            if each.parent == self.torchrun.pid
+        }
 
     def lines(self) -> list[str]:
         """What pointcmt says at its end."""
-        text = self.said.read_text().splitlines()
+        text = self.torchrun.errors.splitlines()
         return [line for line in text if line.startswith("pointcmt: ")]
 
 
@@ -202,22 +189,23 @@ def test_a_killed_process_ends_the_job_with_one_line_and_the_command_resumes(
     one, two = works(tmp_path, "one", "two")
     more = ["--objective", "none", "--epochs", "120", "--batch-size", "12"]
     long = settings(two, *more, student="toy_networks:tiny")
-    job = Job(two, *long)
-    os.kill(job.started()[1], signal.SIGKILL)
-    assert job.agent.wait(60) == 1
-    assert len(job.lines()) == 1, job.said.read_text()
-    assert re.fullmatch(LOST, job.lines()[0])
+    paced = environment(TOY_PAUSE="0.05")  # so that the job is met in the middle
+    with running(command(2, *long), tmp_path / "first", env=paced) as torchrun:
+        job = Job(two, torchrun)
+        os.kill(job.started()[1], signal.SIGKILL)
+        assert torchrun.wait() == 1
+        assert len(job.lines()) == 1, torchrun.errors
+        assert re.fullmatch(LOST, job.lines()[0])
     assert not (two / "tiny-none.pt").exists()
-    job = Job(two, *long)  # without torchrun's help, and the other one
-    ranks = job.started()
-    job.agent.kill()
-    job.agent.wait()
-    os.kill(ranks[0], signal.SIGKILL)
-    end = time.monotonic() + 60
-    while Path(f"/proc/{ranks[1]}").exists() and time.monotonic() < end:
-        time.sleep(0.05)
-    assert len(job.lines()) == 1, job.said.read_text()
-    assert re.fullmatch(LOST, job.lines()[0])
+    with running(command(2, *long), tmp_path / "second", env=paced) as torchrun:
+        job = Job(two, torchrun)
+        ranks = job.started()
+        torchrun.process.kill()  # without its help, and the other one
+        torchrun.process.wait()
+        os.kill(ranks[0], signal.SIGKILL)
+        wait_for(lambda: not is_running(ranks[1]))
+        assert len(job.lines()) == 1, torchrun.errors
+        assert re.fullmatch(LOST, job.lines()[0])
     done = run(2, *long)
     assert done.returncode == 0, done.stderr
     assert re.search(r"going on after epoch \d+ of 120", done.stderr)
