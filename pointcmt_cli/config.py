@@ -16,7 +16,7 @@ ViewsFormat = Literal["h5", "png"]
 Rotations = Literal["z", "so3"]
 
 HELD_OUT_FRACTION = 0.15
-"""Share of the train split that the hash of the name sets apart as `val`; every selection uses it."""
+"""Share of the train split that the hash of the name sets apart as held-out; every selection uses it."""
 IMAGE_SIZE = 224
 """Pixels of a view: the input size of ImageNet networks."""
 RIG = "mvcnn12"

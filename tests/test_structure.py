@@ -18,7 +18,7 @@ LAYERS = [
     {"console"},
     {"engine", "testing", "__init__"},
     {"api", "models", "data", "ops", "discovery"},
-    {"config", "errors", "records", "allocator", "launched", "files", "wording"},
+    {"config", "errors", "records", "allocator", "launched", "files", "splits", "wording"},
 ]
 """Highest first; a module imports from its own layer or from below."""
 LIGHT = [
@@ -31,6 +31,7 @@ LIGHT = [
     "allocator",
     "console",
     "files",
+    "splits",
     "wording",
 ]
 ALLOWED = set(sys.stdlib_module_names) | {"typer", "rich", "pointcmt_cli"}
@@ -94,6 +95,7 @@ GROUND = {
     "files",
     "launched",
     "records",
+    "splits",
     "wording",
 }
 """Modules that every room may import (which of them, the layers say)."""

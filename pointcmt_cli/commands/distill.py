@@ -7,6 +7,7 @@ import typer
 
 from pointcmt_cli.commands import options
 from pointcmt_cli.config import DistillConfig
+from pointcmt_cli.splits import HELD_OUT, TEST, key_of
 from pointcmt_cli.wording import percent, spread
 
 
@@ -184,7 +185,7 @@ def _several(config: DistillConfig, seeds: int) -> None:
     from pointcmt_cli.engine.student.seeds import distill_seeds
 
     result = console.follow(distill_seeds(config, seeds))
-    splits = [split for split in ("held_out", "test") if split in result]
+    splits = [split for split in map(key_of, (HELD_OUT, TEST)) if split in result]
     rows = [
         [f"seed {run['seed']}", *(percent(run[split]["oa"]) for split in splits)]
         for run in result["runs"]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from pointcmt_cli.files import atomic
+from pointcmt_cli.splits import TEST, TRAIN
 
 Random = np.random.Generator
 
@@ -19,7 +20,7 @@ def write_demo_meshes(folder: Path, train: int, test: int, seed: int) -> int:
     """CLASS/{train,test}/CLASS_NNNN.off for every class; existing files stay; returns the number of shapes."""
     for number, (name, make) in enumerate(CLASSES.items()):
         for index in range(train + test):
-            split = "train" if index < train else "test"
+            split = TRAIN if index < train else TEST
             path = folder / name / split / f"{name}_{index:04d}.off"
             if not path.exists():
                 mesh = make(np.random.default_rng([seed, number, index]))

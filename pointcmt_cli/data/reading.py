@@ -28,6 +28,7 @@ from pointcmt_cli.data.formats.text import MAX_BYTES, MAX_FACES, MAX_POINTS, Unr
 from pointcmt_cli.data.geometry import face_areas, into_unit_sphere
 from pointcmt_cli.data.shape import Shape
 from pointcmt_cli.errors import DataError
+from pointcmt_cli.splits import TEST
 from pointcmt_cli.wording import one_line
 
 _LONGEST = 200
@@ -92,7 +93,7 @@ def read_file(path: Path, colors: bool = False, up: Axis | None = None) -> Shape
     else:
         known = " ".join(sorted(MESH_ENDINGS | CLOUD_ENDINGS))
         raise DataError(f"{path}: the ending '{ending}' is not known (there are: {known})")
-    return read(Item(path.stem, 0, "test", kind, path), colors, up)[0]
+    return read(Item(path.stem, 0, TEST, kind, path), colors, up)[0]
 
 
 def _fault(path: Path, error: UnreadableError) -> DataError:

@@ -22,7 +22,7 @@ def test_twelve_classes_in_both_splits(meshes: Path) -> None:
     source = sources.recognise(meshes, 0.2, 0.15)
     assert len(source.classes) == len(demo_shapes.CLASSES) == 12
     assert source.counts()["test"] == 12 * 8
-    assert source.counts()["val"] > 0
+    assert source.counts()["held-out"] > 0
 
 
 def test_the_same_seed_gives_the_same_files_and_finished_ones_stay(

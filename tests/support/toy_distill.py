@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 
 from pointcmt_cli.config import DistillConfig
-from pointcmt_cli.data.folders.splits import split_of
 from pointcmt_cli.data.store.features import Features, write_features
 from pointcmt_cli.data.store.views import ShapeSet
 from pointcmt_cli.engine.student.distill import distill
 from pointcmt_cli.records import Record, Result
+from pointcmt_cli.splits import split_of
 
 CLASSES = ["ball", "box", "rod"]
 

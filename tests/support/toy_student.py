@@ -96,7 +96,7 @@ def clouds(count: int, seed: int = 0) -> NDArray[np.float32]:
 def write_data(
     work: Path, count: int = 90, classes: list[str] = CLASSES, seed: int = 0, **attributes: Any
 ) -> Path:
-    """views.h5 and features.h5 in `work`; shape i is of class i % 3, and of train, val, test in blocks."""
+    """views.h5 and features.h5 in `work`; shape i is of class i % 3, and of train, held-out, test in blocks."""
     work.mkdir(parents=True, exist_ok=True)
     points = attributes.pop("points", clouds(count, seed))
     images = np.random.default_rng(seed).integers(0, 256, (count, 2, 8, 8)).astype(np.uint8)
@@ -104,7 +104,7 @@ def write_data(
         ViewsRow(
             name=f"{classes[index % 3]}/{index:03d}",
             label=index % 3,
-            split=("train", "val", "test")[min(2, 3 * index // count)],
+            split=("train", "held-out", "test")[min(2, 3 * index // count)],
             source_hash="",
             content_hash=f"{seed}/{index}",
             points=points[index],

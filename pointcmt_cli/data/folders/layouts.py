@@ -12,6 +12,7 @@ from pointcmt_cli.data.folders.benchmark_h5 import read_labels
 from pointcmt_cli.data.folders.scanobjectnn import scanobjectnn
 from pointcmt_cli.data.folders.trees import Entry, Found
 from pointcmt_cli.errors import DataError, UsageError
+from pointcmt_cli.splits import TEST, TRAIN
 
 
 def benchmark(root: Path, variant: str | None) -> Found | None:
@@ -29,7 +30,7 @@ def modelnet_h5(root: Path, variant: str | None) -> Found | None:
         return None
     classes = _lines(root / "shape_names.txt")
     entries = []
-    for split in ("train", "test"):
+    for split in (TRAIN, TEST):
         for path in _h5_files(root, split):
             labels = read_labels(path, len(classes))
             stems = _stems(path, len(labels))
@@ -52,7 +53,7 @@ def modelnet_normal_resampled(root: Path, variant: str | None) -> Found | None:
     name = _which(root, lists, variant)
     classes = _lines(root / f"{name}_shape_names.txt")
     entries = []
-    for split in ("train", "test"):
+    for split in (TRAIN, TEST):
         for stem in _lines(root / f"{name}_{split}.txt"):
             folder = stem.rpartition("_")[0]
             if folder not in classes:

@@ -12,6 +12,7 @@ from pathlib import Path
 from pointcmt_cli.data.folders.benchmark_h5 import read_labels
 from pointcmt_cli.data.folders.trees import Entry, Found, subfolders
 from pointcmt_cli.errors import UsageError
+from pointcmt_cli.splits import TEST, TRAIN
 
 CLASSES = ["bag", "bin", "box", "cabinet", "chair", "desk", "display", "door", "shelf", "table"]
 CLASSES += ["bed", "pillow", "sink", "sofa", "toilet"]
@@ -45,7 +46,7 @@ def scanobjectnn(root: Path, variant: str | None) -> Found | None:
         return None
     candidate, name = _choose(root, candidates, variant)
     entries = []
-    for part, split in (("training", "train"), ("test", "test")):
+    for part, split in (("training", TRAIN), ("test", TEST)):
         path = candidate.folder / f"{part}_objectdataset{candidate.suffix}.h5"
         labels = read_labels(path, len(CLASSES))
         entries += [

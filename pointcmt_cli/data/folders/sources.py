@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pointcmt_cli.data.folders.layouts import benchmark
-from pointcmt_cli.data.folders.splits import split_of
 from pointcmt_cli.data.folders.trees import FLAT, Found, Kind, flat, subfolders, tree
 from pointcmt_cli.errors import DataError, PointCMTError, UsageError
 from pointcmt_cli.records import counted
+from pointcmt_cli.splits import HELD_OUT, SPLITS, split_of
 
 _EXPECTED = (
     "expected CLASS/train/NAME.off and CLASS/test/NAME.off, or CLASS/NAME.off "
@@ -26,7 +26,7 @@ class Item:
     label: int
     """Row of the source's `classes`."""
     split: str
-    """`train`, `val` or `test`."""
+    """TRAIN, HELD_OUT or TEST."""
     kind: Kind
     path: Path
     row: int | None = None
@@ -54,7 +54,7 @@ class Source:
     def counts(self) -> dict[str, int]:
         """Shapes per split."""
         splits = [item.split for item in self.items]
-        return {split: splits.count(split) for split in ("train", "val", "test")}
+        return {split: splits.count(split) for split in SPLITS}
 
     @property
     def summary(self) -> str:
@@ -79,8 +79,8 @@ def recognise(
 ) -> Source:
     """Find out what `root` holds, in a deterministic order; `variant` chooses where there are several.
 
-    Shapes without a split of their own are split by a hash of their name; `val` is carved from train the same way,
-    unless the source has a `val` of its own.
+    Shapes without a split of their own are split by a hash of their name; the held-out split is carved from train
+    the same way, unless the source has one of its own.
     """
     if not root.is_dir():
         if not root.exists():
@@ -123,7 +123,7 @@ def _find(root: Path, variant: str | None) -> Found | None:
 
 
 def _items(found: Found, test_fraction: float, held_out_fraction: float) -> list[Item]:
-    if any(entry.given == "val" for entry in found.entries):
+    if any(entry.given == HELD_OUT for entry in found.entries):
         held_out_fraction = 0.0
     items = []
     for entry in found.entries:

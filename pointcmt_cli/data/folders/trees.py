@@ -1,6 +1,7 @@
 """Folders of shapes, one folder per class. In: a path; out: what was `Found`, or a DataError that says what was not.
 
-CLASS/{train,val,test}/NAME.ext, {train,val,test}/CLASS/NAME.ext or CLASS/NAME.ext, all meshes or all point clouds.
+CLASS/{train,val,test}/NAME.ext, {train,val,test}/CLASS/NAME.ext or CLASS/NAME.ext, all meshes or all point clouds;
+val, the held-out split, may be called held-out too.
 Hidden files, macOS's `._` copies and `__MACOSX` are passed over.
 """
 
@@ -13,9 +14,9 @@ from typing import Literal
 from pointcmt_cli.data.formats.ply import HEADER_BYTES, ply_header
 from pointcmt_cli.data.formats.text import UnreadableError
 from pointcmt_cli.errors import DataError
+from pointcmt_cli.splits import SPLIT_OF_FOLDER
 
 Kind = Literal["mesh", "cloud"]
-SPLITS = ("train", "val", "test")
 MESH_ENDINGS = frozenset({".off", ".obj", ".ply", ".stl", ".glb"})
 CLOUD_ENDINGS = frozenset({".npy", ".npz", ".ply", ".xyz", ".txt", ".pcd"})
 FLAT = "folder"
@@ -79,7 +80,7 @@ def _gathered(
         shapes = files.setdefault(name, [])
         for path in listed(folder):
             if path.is_dir():
-                if not (split is None and path.name in SPLITS):
+                if not (split is None and path.name in SPLIT_OF_FOLDER):
                     notes.append(f"left out the folder {path.relative_to(root)}")
             elif path.suffix.lower() in MESH_ENDINGS | CLOUD_ENDINGS:
                 shapes.append((split, path))
@@ -108,16 +109,16 @@ def _gathered(
 def class_folders(root: Path) -> Iterator[tuple[str, str | None, Path]]:
     """Class name, given split and the folder with the files."""
     tops = subfolders(root)
-    if tops and all(top.name in SPLITS for top in tops):
+    if tops and all(top.name in SPLIT_OF_FOLDER for top in tops):
         for top in tops:
             for folder in subfolders(top):
-                yield folder.name, top.name, folder
+                yield folder.name, SPLIT_OF_FOLDER[top.name], folder
         return
     for folder in tops:
         yield folder.name, None, folder
         for below in subfolders(folder):
-            if below.name in SPLITS:
-                yield folder.name, below.name, below
+            if below.name in SPLIT_OF_FOLDER:
+                yield folder.name, SPLIT_OF_FOLDER[below.name], below
 
 
 def listed(folder: Path) -> list[Path]:

@@ -22,6 +22,7 @@ from pointcmt_cli.data.folders.sources import Item
 from pointcmt_cli.data.store import codec
 from pointcmt_cli.errors import DataError
 from pointcmt_cli.files import atomic, plain
+from pointcmt_cli.splits import FOLDER_OF_SPLIT
 
 ABOUT = "views.json"
 FORMAT = "pointcmt-pictures"
@@ -105,7 +106,9 @@ class Pictures:
 
     def _path(self, item: Item, view: int) -> Path:
         name, stem = item.name.rsplit("/", 1)
-        return self.folder / safe(name) / item.split / f"{safe(stem)}_{view:03d}.png"
+        return (
+            self.folder / safe(name) / FOLDER_OF_SPLIT[item.split] / f"{safe(stem)}_{view:03d}.png"
+        )
 
     def _mark(self, source_hash: str) -> bytes:
         return KEYWORD + f"{self.settings[:16]} {source_hash[:32]}".encode()

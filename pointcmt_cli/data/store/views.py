@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pointcmt_cli.data.store import codec, hdf5
 from pointcmt_cli.errors import DataError
 from pointcmt_cli.files import digest
+from pointcmt_cli.splits import SPLITS, named
 
 VIEWS_FORMAT = "pointcmt-views"
 FEATURES_FORMAT = "pointcmt-features"
@@ -37,7 +38,7 @@ class ShapeSet:
     labels: NDArray[np.int64]
     """(S,)."""
     splits: NDArray[np.str_]
-    """(S,) train, val or test."""
+    """(S,) TRAIN, HELD_OUT or TEST."""
     names: list[str]
     classes: list[str]
     attributes: dict[str, Any]
@@ -54,7 +55,7 @@ class ShapeSet:
 
     def counts(self) -> dict[str, int]:
         """Shapes per split."""
-        return {split: len(self.rows(split)) for split in ("train", "val", "test")}
+        return {split: len(self.rows(split)) for split in SPLITS}
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,7 @@ def read_rows(path: Path, rows: Iterable[int]) -> Generator[ViewsRow]:
         origin = (0,) * (images.rank - 1)
         for row in rows:
             values = {key: str(column[row]) for key, column in texts.items()}
+            values["split"] = named(values["split"])
             _, chunk = images.read_direct_chunk((row, *origin))
             yield ViewsRow(label=int(labels[row]), points=clouds[row], images=chunk, **values)
 
@@ -144,7 +146,7 @@ def read_index(path: Path) -> ViewsIndex:
             [str(text) for text in file[key].asstr()[:]] for key in ("name", "split", "source_hash")
         )
         labels = [int(label) for label in file["label"][:]]
-        return ViewsIndex(names, labels, splits, hashes, _attributes(file))
+        return ViewsIndex(names, labels, [*map(named, splits)], hashes, _attributes(file))
 
 
 def read_shapes(path: Path, formats: Sequence[str] = (VIEWS_FORMAT, FEATURES_FORMAT)) -> ShapeSet:
@@ -188,7 +190,7 @@ def shapes_of(file: Any) -> ShapeSet:
     return ShapeSet(
         points=file["points"][:],
         labels=file["label"][:].astype(np.int64),
-        splits=file["split"].asstr()[:].astype(str),
+        splits=np.array([named(split) for split in file["split"].asstr()[:]], str),
         names=[str(name) for name in file["name"].asstr()[:]],
         classes=[str(name) for name in attributes["class_names"]],
         attributes=attributes,

@@ -21,6 +21,7 @@ from pointcmt_cli.data.public import catalogue
 from pointcmt_cli.data.reading import read
 from pointcmt_cli.errors import DataError, PointCMTError, UsageError
 from pointcmt_cli.records import Note, Progress, Record, Records, Result
+from pointcmt_cli.splits import HELD_OUT
 
 TEST_FRACTION = 0.2
 """As `render` splits what has no split of its own; nothing of that is published."""
@@ -68,7 +69,9 @@ def _source(source: Source, workers: int | None) -> Generator[Record, None, dict
     known = catalogue.published(source.layout, source.variant, source.classes)
     if known and source.root.name.startswith("split"):
         known = None  # ScanObjectNN's other splits: nothing is published of them
-    counts = {split: count for split, count in source.counts().items() if count or split != "val"}
+    counts = {
+        split: count for split, count in source.counts().items() if count or split != HELD_OUT
+    }
     damaged = []
     done = 0
     for batch in _read_all(source.items, workers):

@@ -1,5 +1,5 @@
 """Trained models, opened: `pointcmt_cli.load` and `predict`.
 
 In: any file that `distill` or `export` writes; out: classes with probabilities. No torch for .onnx.
-Imports from: data, data.clouds, data.folders, engine.training.
+Imports from: data, data.clouds, engine.training.
 """

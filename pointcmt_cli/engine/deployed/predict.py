@@ -2,7 +2,7 @@
 
 Each file is read and sampled as `render` does it, with the same axis up: the P points that training stored, of which
 the first N are used. The draw is seeded by the shape's name, CLASS/NAME, which here are the file's folder and stem (a
-folder train, val or test is passed over). So a file always gets the same answer, and a file of the data set the one
+folder that names a split is passed over). So a file always gets the same answer, and a file of the data set the one
 that `evaluate` computes.
 """
 
@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from pointcmt_cli.config import Axis, Device, PredictConfig
 from pointcmt_cli.data.clouds.sampling import sample_points
-from pointcmt_cli.data.folders.trees import SPLITS
 from pointcmt_cli.data.reading import read_file
 from pointcmt_cli.engine.deployed.model import Prediction
 from pointcmt_cli.engine.deployed.opened import Exported, open_exported
@@ -24,6 +23,7 @@ from pointcmt_cli.engine.training import setup
 from pointcmt_cli.engine.training.trained import find, open_trained, up_of
 from pointcmt_cli.errors import DataError, UsageError
 from pointcmt_cli.records import Note, Progress, Records, Result, Row
+from pointcmt_cli.splits import SPLIT_OF_FOLDER
 
 SCHEMA, VERSION = "pointcmt-prediction", 1
 """Of the Result (docs/json-schema.md)."""
@@ -99,7 +99,7 @@ def open_predictor(path: Path, work: Path, device: Device) -> Predictor:
 
 def file_points(file: Path, count: int, up: Axis | None = None) -> NDArray[np.float32]:
     """The points (count, 3) that `render --up` stores of a file in a folder of its class."""
-    folders = [name for name in file.absolute().parent.parts if name not in SPLITS]
+    folders = [name for name in file.absolute().parent.parts if name not in SPLIT_OF_FOLDER]
     shape = replace(read_file(file, up=up), name=f"{folders[-1]}/{file.stem}")
     return sample_points(shape, count)
 

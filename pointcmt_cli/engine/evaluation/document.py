@@ -21,6 +21,7 @@ from pointcmt_cli.engine.training import checkpoint
 from pointcmt_cli.engine.training.trained import Trained, same_data
 from pointcmt_cli.errors import DataError, PluginError
 from pointcmt_cli.files import plain
+from pointcmt_cli.splits import key_of
 
 SCHEMA = "pointcmt-evaluation"
 VERSION = 1
@@ -53,11 +54,7 @@ def document(
             "layout": text(shapes, "source_layout"),
             "variant": text(shapes, "variant"),
             "class_names": list(shapes.classes),
-            "counts": {
-                "train": counts["train"],
-                "held_out": counts["val"],
-                "test": counts["test"],
-            },
+            "counts": {key_of(split): count for split, count in counts.items()},
         },
         "protocol": {
             "votes": config.votes,

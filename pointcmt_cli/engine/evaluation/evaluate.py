@@ -29,6 +29,7 @@ from pointcmt_cli.engine.training.trained import (
 )
 from pointcmt_cli.errors import DataError, OtherKindError, UsageError
 from pointcmt_cli.records import Note, Record, Records, Result
+from pointcmt_cli.splits import TEST
 from pointcmt_cli.wording import some_of
 
 
@@ -57,7 +58,7 @@ def measure(config: EvaluateConfig) -> Generator[Record, None, Evaluation]:
     shapes = read_clouds(path)
     for trained in opened:
         check_classes(path, shapes, trained.classes, f"the checkpoint {trained.path}")
-    if not any(len(shapes.rows(split)) for split in SPLITS.values()):
+    if not any(len(shapes.rows(split)) for split in SPLITS):
         raise DataError(f"{path} has neither held-out nor test shapes: nothing to score")
     config = what_is_asked(config, path, shapes)
     device = setup.choose_device(config.device)
@@ -130,7 +131,7 @@ def what_is_asked(config: EvaluateConfig, path: Path, shapes: ShapeSet) -> Evalu
     stored = shapes.points.shape[1]
     if too_many := [count for count in config.points if count > stored]:
         raise UsageError(f"--points {too_many[0]}: {path} stores {stored} points per shape")
-    if (config.corrupt or config.points or config.rotations) and not len(shapes.rows("test")):
+    if (config.corrupt or config.points or config.rotations) and not len(shapes.rows(TEST)):
         raise DataError(f"{path} has no test shapes: nothing to corrupt")
     if config.corrupt != "all":
         return config
@@ -140,14 +141,14 @@ def what_is_asked(config: EvaluateConfig, path: Path, shapes: ShapeSet) -> Evalu
 
 def gaps(path: Path, shapes: ShapeSet) -> Iterator[Note]:
     """Splits and classes without shapes."""
-    for label, split in SPLITS.items():
-        name, labels = label.replace("_", "-"), shapes.labels[shapes.rows(split)]
+    for split in SPLITS:
+        labels = shapes.labels[shapes.rows(split)]
         absent = [each for k, each in enumerate(shapes.classes) if k not in labels]
         if not len(labels):
-            yield Note(f"{path} has no {name} shapes", warning=True)
+            yield Note(f"{path} has no {split} shapes", warning=True)
         elif absent:
             yield Note(
-                f"{name}: no shapes of {len(absent)} of {len(shapes.classes)} classes "
+                f"{split}: no shapes of {len(absent)} of {len(shapes.classes)} classes "
                 f"({some_of(absent)}); they are in no mAcc",
                 warning=True,
             )
@@ -186,6 +187,5 @@ def warnings(subject: Subject) -> Iterator[Note]:
 def describe_data(path: Path, shapes: ShapeSet) -> str:
     """Path, layout, variant, classes and counts in one line."""
     kind = " ".join(filter(None, (text(shapes, "source_layout"), text(shapes, "variant"))))
-    names = {"val": "held-out"}
-    counts = ", ".join(f"{n} {names.get(split, split)}" for split, n in shapes.counts().items())
+    counts = ", ".join(f"{n} {split}" for split, n in shapes.counts().items())
     return f"{path} ({kind + ', ' if kind else ''}{len(shapes.classes)} classes, {counts})"

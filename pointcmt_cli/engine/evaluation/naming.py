@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pointcmt_cli.splits import HELD_OUT, TEST, key_of
 from pointcmt_cli.wording import UNKNOWN, chance
 
 Run = Mapping[str, Any]
-SPLITS = {"test": "test", "held_out": "held-out"}
+SPLITS = {key_of(split): split for split in (TEST, HELD_OUT)}
 """The document's keys of the splits that are scored, and their names; the first that there is comes first."""
 
 

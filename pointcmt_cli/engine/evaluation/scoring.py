@@ -25,10 +25,12 @@ from pointcmt_cli.engine.training import setup
 from pointcmt_cli.engine.training.metrics import logit_batches, scores
 from pointcmt_cli.engine.training.trained import Trained
 from pointcmt_cli.records import Progress, Record
+from pointcmt_cli.splits import HELD_OUT, TEST, key_of
 
 SCALE = (0.85, 1.15)
 """Per axis; the reference's voting."""
-SPLITS = {"held_out": "val", "test": "test"}
+SPLITS = (HELD_OUT, TEST)
+"""Of the first one the temperature is fitted, which the others are scored with."""
 IMAGES = 8
 """Shapes per batch of views: twelve 224-pixel views of eight shapes are 60 MB of floats."""
 
@@ -77,19 +79,20 @@ def score_run(
     run, scored = describe_run(trained, shapes, subject.path, subject.device.type), Scored(trained)
     run["scores"] = {}
     temperatures: dict[str, float] = {}
-    for label, split in SPLITS.items():
+    for split in SPLITS:
+        label = key_of(split)
         rows = shapes.rows(split)
         if not len(rows):
             continue
-        answers = yield from answer(subject, label, rows, votes, config.seed)
+        answers = yield from answer(subject, split, rows, votes, config.seed)
         labels = shapes.labels[rows]
-        if label == "held_out":
+        if split == HELD_OUT:
             temperatures = {kind: fit_temperature(each, labels) for kind, each in answers.items()}
         found: dict[str, Any] = {}
         for kind, logits in answers.items():
             of = scores(logits, labels, shapes.classes)
             fitted = temperatures.get(kind)
-            more = calibration(logits, labels, fitted, fitted_here=label == "held_out")
+            more = calibration(logits, labels, fitted, fitted_here=split == HELD_OUT)
             found[kind] = {**of, "intervals": intervals(of, config.seed), "calibration": more}
         if teacher is not None and not trained.is_teacher:
             said = answers["single"].argmax(dim=1).numpy()
@@ -104,7 +107,7 @@ def score_run(
 
 
 def answer(
-    subject: Subject, label: str, rows: NDArray[np.int64], votes: int, seed: int
+    subject: Subject, split: str, rows: NDArray[np.int64], votes: int, seed: int
 ) -> Generator[Record, None, dict[str, Tensor]]:
     """Logits (S, K) of one split: `single`, one unscaled pass; with votes `voted`, the log of the mean softmax."""
     total = torch.zeros(len(rows), len(subject.shapes.classes), dtype=torch.float64)
@@ -114,7 +117,7 @@ def answer(
         for batch in _batches(subject, rows, vote, seed):
             logits.append(batch)
             done = vote * len(rows) + sum(map(len, logits))
-            yield Progress(subject.task(label), done, votes * len(rows))
+            yield Progress(subject.task(split), done, votes * len(rows))
         single = torch.cat(logits)  # (S, K)
         total += single.double().softmax(dim=1)
         found.setdefault("single", single)
@@ -127,7 +130,7 @@ def stress(
     subject: Subject, config: EvaluateConfig, clean: Mapping[str, Any]
 ) -> Generator[Record, None, dict[str, Any]]:
     """Robustness on the test split, all of every corrupted cloud's points."""
-    shapes, rows = subject.shapes, subject.shapes.rows("test")
+    shapes, rows = subject.shapes, subject.shapes.rows(TEST)
     labels = torch.from_numpy(shapes.labels[rows])
     model, device = subject.trained.model, subject.device
 

@@ -34,6 +34,7 @@ from pointcmt_cli.engine.training.trained import Trained, find_data, open_traine
 from pointcmt_cli.errors import DataError, ParityError, PluginError, UsageError
 from pointcmt_cli.files import atomic, check_folder
 from pointcmt_cli.records import Note, Progress, Record, Records, Result
+from pointcmt_cli.splits import HELD_OUT, TEST, TRAIN
 from pointcmt_cli.wording import percent
 
 HELD_OUT_BATCH = 32
@@ -117,7 +118,7 @@ def export(config: ExportConfig) -> Records:
 def real_clouds(shapes: ShapeSet, count: int, path: Path) -> NDArray[np.float32]:
     """Up to 64 stored clouds (B, P, 3): of the test split, evenly over its rows and so its classes, then of others."""
     chosen: list[int] = []
-    for split in ("test", "val", "train"):
+    for split in (TEST, HELD_OUT, TRAIN):
         rows = shapes.rows(split)
         wanted = min(CLOUDS - len(chosen), len(rows))
         chosen += [int(rows[i * len(rows) // wanted]) for i in range(wanted)]
@@ -233,7 +234,7 @@ def latencies(
 
 def held_out_clouds(shapes: ShapeSet, trained: Trained, path: Path) -> Clouds:
     """The held-out split, for what is lost by rounding."""
-    rows = shapes.rows("val")
+    rows = shapes.rows(HELD_OUT)
     if shapes.classes != trained.classes:
         raise DataError(f"{path} has other classes than {trained.path}: name its own with --data")
     if not len(rows):

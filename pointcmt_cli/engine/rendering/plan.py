@@ -31,6 +31,7 @@ from pointcmt_cli.engine.rendering.settings import (
 from pointcmt_cli.engine.rendering.workers import draw_all, local
 from pointcmt_cli.errors import DataError
 from pointcmt_cli.records import Note, Progress, Record, Records, counted
+from pointcmt_cli.splits import SPLITS
 
 
 @dataclass(frozen=True)
@@ -163,10 +164,7 @@ def described(
     """What is in the output, counted by split, and what is not."""
     source = plan.source
     plan.laps.end("put into one file")
-    labels = {
-        split: [item.label for item in items if item.split == split]
-        for split in ("train", "val", "test")
-    }
+    labels = {split: [item.label for item in items if item.split == split] for split in SPLITS}
     return {
         "layout": source.layout,
         "variant": source.variant,

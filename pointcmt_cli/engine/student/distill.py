@@ -32,6 +32,7 @@ from pointcmt_cli.engine.training.metrics import predict_logits, scores
 from pointcmt_cli.errors import DataError, StaleError
 from pointcmt_cli.models.classifier import Classifier
 from pointcmt_cli.records import Note, Progress, Records, Result
+from pointcmt_cli.splits import HELD_OUT, TRAIN
 
 CHECKS = 20
 """How often the held-out split is scored during a run, besides the last epoch."""
@@ -82,7 +83,7 @@ def train_student(config: DistillConfig, features: Features, ranks: Alone, key: 
 
     device = ranks.device
     shapes = features.shapes
-    train = shapes.rows("train")
+    train = shapes.rows(TRAIN)
     if len(train) < 2:
         raise DataError(f"{config.features} has {len(train)} train shapes; at least 2 are needed")
     objective = discovery.build("objectives", config.objective, config.objective_options).to(device)
@@ -128,12 +129,12 @@ def train_student(config: DistillConfig, features: Features, ranks: Alone, key: 
         row["seconds"] = time.monotonic() - began
         if (epoch + 1) % every == 0 or epoch + 1 == config.epochs:
             row |= ranks.from_first(held_out, student, features, config, device)
-            if config.select == "held-out" and best.better(row):
+            if config.select == HELD_OUT and best.better(row):
                 resume.save_best(student)
         history.append(row)
         ranks.saved = ranks.from_first(resume.save, modules, optimizer, epoch + 1, history)
         yield Progress(config.out.stem, epoch + 1, config.epochs, "epochs", shown(row))
-    if config.select == "held-out" and best.epoch:
+    if config.select == HELD_OUT and best.epoch:
         resume.load_best(student)
     done = (config, features, device, history, best, resume, made_by)
     yield Result(ranks.from_first(finish, student, *done))
@@ -230,7 +231,7 @@ def held_out(
     student: Classifier, features: Features, config: DistillConfig, device: torch.device
 ) -> dict[str, float]:
     """Accuracy on the held-out split, for the history."""
-    found = split_scores(student, features, "val", config, device)
+    found = split_scores(student, features, HELD_OUT, config, device)
     return {"held_out_oa": found["oa"], "held_out_macc": found["macc"]} if found else {}
 
 
@@ -257,8 +258,8 @@ def final_metrics(
 ) -> dict[str, Any]:
     """What is kept, labelled apart: last epoch and selected epoch on the held-out split, test of what is kept."""
     last = {key: history[-1].get(f"held_out_{key}") for key in ("oa", "macc")}
-    chosen = best.epoch if config.select == "held-out" and best.epoch else config.epochs
-    kept = split_scores(student, features, "val", config, device)
+    chosen = best.epoch if config.select == HELD_OUT and best.epoch else config.epochs
+    kept = split_scores(student, features, HELD_OUT, config, device)
     return {
         "selected_by": config.select,
         "selected_epoch": chosen,
@@ -270,5 +271,5 @@ def final_metrics(
 
 def shown(row: Mapping[str, float]) -> dict[str, float]:
     """The figures beside the progress bar."""
-    names = {"loss": "loss", "train_accuracy": "train", "held_out_oa": "held-out"}
+    names = {"loss": "loss", "train_accuracy": "train", "held_out_oa": HELD_OUT}
     return {name: row[key] for key, name in names.items() if key in row}

@@ -6,8 +6,9 @@ from pointcmt_cli.config import DistillConfig
 from pointcmt_cli.engine.student.distill import distill, resolve
 from pointcmt_cli.engine.training.metrics import spread
 from pointcmt_cli.records import Note, Records, Result
+from pointcmt_cli.splits import HELD_OUT, TEST, key_of
 
-SPLITS = ("held_out", "test")
+SPLITS = (key_of(HELD_OUT), key_of(TEST))
 
 
 def distill_seeds(config: DistillConfig, seeds: int) -> Records:

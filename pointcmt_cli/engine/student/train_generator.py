@@ -19,6 +19,7 @@ from pointcmt_cli.files import digest
 from pointcmt_cli.models.generator import Generator, generator_loss, unit_box
 from pointcmt_cli.ops.emd.distance import earth_movers_distance
 from pointcmt_cli.records import Note, Progress, Record
+from pointcmt_cli.splits import HELD_OUT, TRAIN
 
 
 def train_generator(
@@ -43,7 +44,7 @@ def train_generator(
 
     inputs = torch.from_numpy(features.teacher_features).to(device)
     clouds = torch.from_numpy(features.shapes.points).to(device)
-    train = torch.from_numpy(features.shapes.rows("train")).to(device)
+    train = torch.from_numpy(features.shapes.rows(TRAIN)).to(device)
     optimizer = torch.optim.Adam(generator.parameters(), lr=config.generator_lr)
     resume = setup.Resume(config.generator, key)
     start, history = resume.load(generator, optimizer)
@@ -108,8 +109,8 @@ def held_out_emd(
     generator: Generator, features: Features, config: DistillConfig, device: torch.device
 ) -> float:
     """Mean EMD in the unit box over the held-out split (over train where there is none)."""
-    rows = features.shapes.rows("val")
-    rows = rows if len(rows) else features.shapes.rows("train")
+    rows = features.shapes.rows(HELD_OUT)
+    rows = rows if len(rows) else features.shapes.rows(TRAIN)
     clouds = torch.from_numpy(features.shapes.points[rows]).to(device)
     target = draw(clouds, generator.points, setup.stream(config.seed, "generator held-out"))
     generator.eval()

@@ -1,5 +1,5 @@
 """Stage `train-teacher`: an image network on the views.
 
 In: views.h5; out: teacher.pt and features.h5.
-Imports from: data.folders, data.store, engine.training, models.
+Imports from: data.store, engine.training, models.
 """

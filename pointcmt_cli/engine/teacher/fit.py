@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pointcmt_cli.config import TeacherConfig
-from pointcmt_cli.data.folders.splits import fold_of
 from pointcmt_cli.data.store.features import Features
 from pointcmt_cli.data.store.views import ShapeSet
 from pointcmt_cli.engine.training import setup
 from pointcmt_cli.engine.training.metrics import scores
 from pointcmt_cli.models.classifier import Classifier
 from pointcmt_cli.records import Progress, Record
+from pointcmt_cli.splits import HELD_OUT, TRAIN, fold_of
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def fit(task: Task, resume: setup.Resume) -> Generator[Record, None, list[dict[s
     """
     config, shapes = task.config, task.shapes
     epochs = config.epochs or 0
-    train, held_out = (torch.from_numpy(shapes.rows(split)) for split in ("train", "val"))
+    train, held_out = (torch.from_numpy(shapes.rows(split)) for split in (TRAIN, HELD_OUT))
     optimizer = task.adam()
     start, history = resume.load(task.module, optimizer)
     best = setup.Best.from_history(history)
@@ -81,7 +81,7 @@ def fit(task: Task, resume: setup.Resume) -> Generator[Record, None, list[dict[s
         if len(held_out):
             found = scores(predict(task, held_out), shapes.labels[held_out.numpy()], shapes.classes)
             row |= {"held_out_oa": found["oa"], "held_out_macc": found["macc"]}
-            figures["held-out"] = found["oa"]
+            figures[HELD_OUT] = found["oa"]
         row["seconds"] = time.monotonic() - began
         if best.better(row):
             resume.save_best(task.module)
@@ -137,7 +137,7 @@ def out_of_fold(
     that was selected for it. All other rows are the main head's.
     """
     shapes = features.shapes
-    train = torch.from_numpy(shapes.rows("train"))
+    train = torch.from_numpy(shapes.rows(TRAIN))
     folds = torch.tensor([fold_of(shapes.names[row], config.folds) for row in train.tolist()])
     inputs = cached(features.encoder_features, device)
     logits = features.teacher_logits.copy()

@@ -36,6 +36,7 @@ from pointcmt_cli.errors import DataError
 from pointcmt_cli.files import digest
 from pointcmt_cli.models.classifier import Classifier
 from pointcmt_cli.records import Note, Record, Records, Result
+from pointcmt_cli.splits import HELD_OUT, TEST, TRAIN
 
 
 def train_teacher(config: TeacherConfig) -> Records:
@@ -52,7 +53,7 @@ def train(config: TeacherConfig) -> Records:
     if config.tensorboard:
         setup.log_tensorboard(out, [])  # says now, not at the end, that the extra is missing
     shapes = read_shapes(views_file, [VIEWS_FORMAT])
-    if len(shapes.rows("train")) < 2:
+    if len(shapes.rows(TRAIN)) < 2:
         raise DataError(f"{views_file}: a teacher needs 2 train shapes or more")
     device = setup.choose_device(config.device)
     config, model = yield from choose(config, shapes, device)
@@ -197,12 +198,12 @@ def final_metrics(
 
     last = {key: history[-1].get(f"held_out_{key}") for key in ("oa", "macc")}
     return {
-        "selected_by": "held-out" if len(shapes.rows("val")) else "last",
+        "selected_by": HELD_OUT if len(shapes.rows(HELD_OUT)) else "last",
         "selected_epoch": selected(history),
-        "held_out": score("val", features.teacher_logits),
+        "held_out": score(HELD_OUT, features.teacher_logits),
         "last_epoch": last,
-        "test": score("test", features.teacher_logits),
-        "out_of_fold": score("train", features.oof_logits) if config.folds else {},
+        "test": score(TEST, features.teacher_logits),
+        "out_of_fold": score(TRAIN, features.oof_logits) if config.folds else {},
         "seconds": sum(row["seconds"] for row in history),
     }
 
@@ -242,7 +243,7 @@ def describe(config: TeacherConfig, shapes: ShapeSet, device: torch.device) -> s
     """One line before the training starts."""
     counts = shapes.counts()
     what = "frozen, its head trained" if config.freeze else "trained end to end"
-    selection = "" if counts["val"] else "; no held-out shapes: the last epoch is kept"
+    selection = "" if counts[HELD_OUT] else "; no held-out shapes: the last epoch is kept"
     return (
         f"teacher {config.teacher}, {what} on {counts['train']} shapes of {len(shapes.classes)} classes for "
         f"{config.epochs} epochs (seed {config.seed}, {device.type}){selection}"

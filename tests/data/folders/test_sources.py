@@ -55,7 +55,7 @@ def test_tree_with_splits(tmp_path: Path) -> None:
     assert [item.name for item in source.items] == ["a/1", "b/3", "b/1", "b/2"]
     assert [item.label for item in source.items] == [0, 1, 1, 1]
     assert source.counts()["test"] == 2
-    assert source.summary.endswith("mesh tree, 2 classes, 4 meshes (2 train, 0 val, 2 test)")
+    assert source.summary.endswith("mesh tree, 2 classes, 4 meshes (2 train, 0 held-out, 2 test)")
     assert pickle.loads(pickle.dumps(source.items[0])) == source.items[0]
     assert found(tmp_path).items == source.items
 
@@ -74,7 +74,7 @@ def test_tree_without_splits_is_split_by_name(tmp_path: Path) -> None:
     assert source.layout == "point-cloud tree"
     counts = source.counts()
     assert 20 <= counts["test"] <= 60
-    assert 10 <= counts["val"] <= 45
+    assert 10 <= counts["held-out"] <= 45
     assert sum(counts.values()) == 200
     before = {item.name: item.split for item in source.items}
     put(tmp_path, "c/1.xyz", text=CLOUD)
@@ -84,7 +84,7 @@ def test_tree_without_splits_is_split_by_name(tmp_path: Path) -> None:
 
 def test_own_val_is_kept_and_nothing_more_is_held_out(tmp_path: Path) -> None:
     put(tmp_path, *[f"{kind}/train/{i}.off" for kind in "ab" for i in range(40)], "a/val/x.off")
-    assert found(tmp_path).counts() == {"train": 80, "val": 1, "test": 0}
+    assert found(tmp_path).counts() == {"train": 80, "held-out": 1, "test": 0}
 
 
 def test_ply_is_told_apart_by_its_header(tmp_path: Path) -> None:

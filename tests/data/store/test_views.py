@@ -38,7 +38,7 @@ def some_rows(count: int = 6) -> list[ViewsRow]:
         ViewsRow(
             name=f"{('bed', 'cup')[index % 2]}/ü {index}",
             label=index % 2,
-            split=("train", "val", "test")[index % 3],
+            split=("train", "held-out", "test")[index % 3],
             source_hash=f"s{index}",
             content_hash=f"c{index}",
             points=points[index],
@@ -61,7 +61,7 @@ def test_views_come_back_as_they_were(tmp_path: Path) -> None:
     assert shapes.labels.tolist() == [row.label for row in rows]
     assert shapes.splits.tolist() == [row.split for row in rows]
     assert shapes.classes == ["bed", "cup"]
-    assert shapes.counts() == {"train": 2, "val": 2, "test": 2}
+    assert shapes.counts() == {"train": 2, "held-out": 2, "test": 2}
     assert shapes.digest == digest
     np.testing.assert_array_equal(read_images(tmp_path / "views.h5", [4, 1]), images(6)[[4, 1]])
     index = read_index(tmp_path / "views.h5")

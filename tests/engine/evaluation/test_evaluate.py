@@ -187,13 +187,13 @@ def test_what_the_reader_must_know_of_the_data_is_said(tmp_path: Path) -> None:
 
 
 def test_absent_classes_and_splits_are_said(tmp_path: Path) -> None:
-    write_data(tmp_path, 5)  # train 0 1, val 2 3, test 4
+    write_data(tmp_path, 5)  # train 0 1, held-out 2 3, test 4
     save(tmp_path / "tiny.pt")
     result, warned = run(tmp_path)
     counts = [row["count"] for row in of_test(result)["single"]["per_class"]]
     assert counts == [0, 1, 0]
     assert ("test: no shapes of 2 of 3 classes (ball, rod); they are in no mAcc") in warned
-    write_data(tmp_path, 2)  # train 0, val 1
+    write_data(tmp_path, 2)  # train 0, held-out 1
     result, warned = run(tmp_path)
     assert "test" not in result["runs"][0]["scores"]
     assert any("has no test shapes" in text for text in warned)

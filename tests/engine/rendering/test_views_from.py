@@ -180,7 +180,7 @@ def test_what_cannot_be_meant_is_refused(meshes: Path) -> None:
     for path in images.glob("chair/chair_0003*"):
         path.unlink()
     with pytest.raises(
-        DataError, match=r"pictures of chair/chair_0003 \(test\) lie in train and val"
+        DataError, match=r"pictures of chair/chair_0003 \(test\) lie in train and held-out"
     ):
         run(imported(meshes))
 

@@ -17,7 +17,6 @@ from torch import nn
 from typer.testing import CliRunner
 
 from pointcmt_cli.config import TeacherConfig
-from pointcmt_cli.data.folders.splits import fold_of
 from pointcmt_cli.data.store.features import read_features
 from pointcmt_cli.data.store.views import ViewsRow, read_attributes, read_images, write_views
 from pointcmt_cli.engine.teacher.fit import Task, even, out_of_fold, train_epoch
@@ -27,6 +26,7 @@ from pointcmt_cli.engine.training import checkpoint, setup
 from pointcmt_cli.engine.training.metrics import scores
 from pointcmt_cli.errors import DataError, PluginError, PointCMTError, UsageError
 from pointcmt_cli.records import Note, Progress, Result
+from pointcmt_cli.splits import fold_of
 
 TINY = '''
 """A teacher of a few hundred numbers."""
@@ -67,7 +67,7 @@ def absent():
 '''
 NAME = "tiny_teacher:tiny"
 CLASSES = ["blank", "bars", "spots"]
-COUNTS = {"train": 42, "val": 12, "test": 12}
+COUNTS = {"train": 42, "held-out": 12, "test": 12}
 
 
 def write_shapes(path: Path, *, seed: int = 0, counts: dict[str, int] = COUNTS) -> None:
@@ -148,7 +148,7 @@ def test_the_files_agree_with_each_other(work: Path, freeze: bool) -> None:
     np.testing.assert_allclose(logits, features.teacher_logits, atol=1e-5)
     assert features.teacher_features.shape == (len(rows), 8)
     assert features.shapes.names[0] == "blank/train0"
-    for split, label in (("val", "held_out"), ("test", "test")):
+    for split, label in (("held-out", "held_out"), ("test", "test")):
         chosen = features.shapes.rows(split)
         share = (logits[chosen].argmax(axis=1) == features.shapes.labels[chosen]).mean()
         assert result[label]["oa"] == pytest.approx(share)
@@ -473,7 +473,7 @@ def write_colours(path: Path) -> None:
     numbers = np.random.default_rng(0)
     rows = []
     for index in range(60):
-        label, split = index % 3, ("train", "train", "val", "test")[index // 3 % 4]
+        label, split = index % 3, ("train", "train", "held-out", "test")[index // 3 % 4]
         images = numbers.integers(0, 100, (2, 20, 20, 3)).astype(np.uint8)
         images[..., label] += 100
         name, points = f"{CLASSES[label]}/{index}", numbers.normal(size=(16, 3)).astype(np.float32)

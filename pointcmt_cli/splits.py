@@ -1,0 +1,51 @@
+"""What the splits are called, and which one a shape is in: by a hash of its name, stable when shapes are added.
+
+In: a shape's name; out: its split, the same on every machine.
+"""
+
+import hashlib
+
+TRAIN = "train"
+HELD_OUT = "held-out"
+"""What is set apart of train, which every selection uses; in keys and columns: `held_out`, see `key_of`."""
+TEST = "test"
+SPLITS = (TRAIN, HELD_OUT, TEST)
+SPLIT_OF_FOLDER = {"train": TRAIN, "val": HELD_OUT, "held-out": HELD_OUT, "test": TEST}
+"""The folders by whose name a data set says what is in which split."""
+FOLDER_OF_SPLIT = {TRAIN: "train", HELD_OUT: "val", TEST: "test"}
+"""The folder of a split's pictures, as public data sets name it."""
+OLD = "val"
+"""What files of before this name say in place of HELD_OUT."""
+
+
+def named(said: str) -> str:
+    """The split that a file speaks of."""
+    return HELD_OUT if said == OLD else said
+
+
+def key_of(split: str) -> str:
+    """The split as keys of documents and columns of metrics name it: held_out."""
+    return split.replace("-", "_")
+
+
+def unit_hash(name: str, salt: str) -> float:
+    """A number in [0, 1) that depends on the name alone."""
+    digest = hashlib.sha256(f"{salt}/{name}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64
+
+
+def split_of(name: str, given: str | None, test_fraction: float, held_out_fraction: float) -> str:
+    """TRAIN, HELD_OUT or TEST; `given` is the source's own split (None: it has none).
+
+    The held-out split is carved from train by the hash, so test is never touched by any selection.
+    """
+    if given is None:
+        given = TEST if unit_hash(name, "test") < test_fraction else TRAIN
+    if given == TRAIN and unit_hash(name, "held-out") < held_out_fraction:
+        return HELD_OUT
+    return given
+
+
+def fold_of(name: str, folds: int) -> int:
+    """The out-of-fold group of a training shape, 0 to folds - 1."""
+    return int(unit_hash(name, "fold") * folds)
