@@ -9,9 +9,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pointcmt_cli.engine.training.card import Markdown, card, command, plain, table
 from pointcmt_cli.errors import DataError
+from pointcmt_cli.splits import HELD_OUT, TEST, key_of
+from pointcmt_cli.wording import percent
 
 BESIDE = "MODEL_CARD.md"
+UNKNOWN = (
+    "Nothing is said here about its licence, its calibration or its robustness: "
+    "they were not stated or measured."
+)
+SCORES = {"split": "l", "shapes": "r", "overall accuracy": "r", "mean class accuracy": "r"}
 
 
 def card_of(
@@ -23,7 +31,7 @@ def card_of(
         return _read(named), f"model card: {named}"
     if beside.exists():
         text = _read(beside)
-        if path.name in text:
+        if path.name in text or plain(path.name) in text:
             return text, f"model card: {beside}"
         return (
             minimal(values, repo_id),
@@ -37,11 +45,29 @@ def card_of(
 
 
 def minimal(values: Mapping[str, Any], repo_id: str) -> str:
-    """What the checkpoint says of itself, with the hub's metadata (huggingface.co/docs/hub/model-cards)."""
+    """What the checkpoint says of itself."""
     teacher = values["group"] == "teachers"
-    tags = ["pointcmt", "point-cloud", "3d", "image-teacher" if teacher else "classification"]
-    about = {"library_name": "pointcmt", "tags": tags}
-    provenance = values["provenance"]
+    sees = "rendered views" if teacher else "points alone"
+    sections = {
+        "Scores": _scores(values["metrics"]),
+        "How it was made": [
+            table({"": "l", " ": "l"}, _facts(values).items()),
+            plain(f"Classes: {', '.join(map(str, values['class_names']))}."),
+            plain(UNKNOWN),
+        ],
+        "Use": [command("pointcmt", "pull", repo_id)],
+    }
+    return card(
+        repo_id.rpartition("/")[2],
+        f"A classifier of 3-D shapes that sees {sees}, made with pointcmt.",
+        sections,
+        ["image-teacher" if teacher else "classification"],
+    )
+
+
+def _facts(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What is known of how it was made."""
+    provenance, config = values["provenance"], values["config"]
     made = {
         "network": values["name"],
         "its options": json.dumps(values["options"]) if values["options"] else "",
@@ -49,54 +75,29 @@ def minimal(values: Mapping[str, Any], repo_id: str) -> str:
         "objective": provenance.get("objective"),
         "trained on": provenance.get("source_layout"),
         "variant": provenance.get("variant"),
-        "points": values["config"].get("points"),
-        "seed": values["config"].get("seed"),
+        "points": config.get("points"),
+        "seed": config.get("seed"),
         "pointcmt": values.get("pointcmt"),
     }
-    sees = "rendered views" if teacher else "points alone"
-    lines = [
-        "---",
-        *(f"{key}: {json.dumps(value)}" for key, value in about.items()),
-        "---",
-        "",
-        f"# {repo_id.rpartition('/')[2]}",
-        "",
-        f"A classifier of 3-D shapes that sees {sees}, made with pointcmt.",
-        "",
-        *_scores(values["metrics"]),
-        "## How it was made",
-        "",
-        *(f"- {key}: {value}" for key, value in made.items() if value not in (None, "")),
-        "",
-        f"Classes: {', '.join(map(str, values['class_names']))}.",
-        "",
-        "Nothing is said here about its licence, its calibration or its robustness: they were not stated or measured.",
-        "",
-        "## Use",
-        "",
-        "```",
-        f"pointcmt pull {repo_id}",
-        "```",
-        "",
-    ]
-    return "\n".join(lines)
+    return {key: value for key, value in made.items() if value not in (None, "")}
 
 
-def _scores(metrics: Mapping[str, Any]) -> list[str]:
+def _scores(metrics: Mapping[str, Any]) -> list[Markdown]:
     """Held-out and test scores, where the checkpoint has them."""
-    rows = []
-    for key, name in (("held_out", "held-out"), ("test", "test")):
-        found = metrics.get(key)
-        if isinstance(found, Mapping) and isinstance(found.get("oa"), (int, float)):
-            macc = found.get("macc")
-            shown = f"{100 * macc:.1f} %" if isinstance(macc, (int, float)) else ""
-            rows.append(
-                f"| {name} | {found.get('count', '')} | {100 * found['oa']:.1f} % | {shown} |"
-            )
+    rows = [
+        [split, found.get("count", ""), percent(found["oa"]), percent(_number(found, "macc"))]
+        for split in (HELD_OUT, TEST)
+        if (found := metrics.get(key_of(split))) and _number(found, "oa") is not None
+    ]
     if not rows:
-        return ["It holds no scores.", ""]
-    head = ["| split | shapes | overall accuracy | mean class accuracy |", "|---|--:|--:|--:|"]
-    return [*head, *rows, "", "One run, one pass per shape, no voting.", ""]
+        return [plain("It holds no scores.")]
+    return [table(SCORES, rows), plain("One run, one pass per shape, no voting.")]
+
+
+def _number(found: Any, key: str) -> float | None:
+    """A stranger's checkpoint may hold anything here."""
+    value = found.get(key) if isinstance(found, Mapping) else None
+    return value if isinstance(value, (int, float)) else None
 
 
 def _read(path: Path) -> str:

@@ -1,20 +1,25 @@
-"""MODEL_CARD.md: what a checkpoint is, its scores and how they were measured, with Hugging Face's metadata block.
+"""MODEL_CARD.md of a scored checkpoint: what it is, its scores and how they were measured.
 
-In: the evaluation document (docs/json-schema.md) and the checkpoint's path in it; out: Markdown. The block's fields are
-those of https://huggingface.co/docs/hub/model-cards; every value is written as JSON, which is YAML too.
+In: the evaluation document (docs/json-schema.md) and the checkpoint's path in it; out: Markdown.
 """
 
-import json
-import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from pointcmt_cli.engine.report import tables
-from pointcmt_cli.engine.report import words as report_words
-from pointcmt_cli.wording import one_line
+from pointcmt_cli.engine.report.words import number
+from pointcmt_cli.engine.training.card import (
+    Markdown,
+    bullets,
+    card,
+    command,
+    heading,
+    plain,
+    slug,
+    table,
+)
+from pointcmt_cli.wording import interval, percent
 
 TASK = {"type": "point-cloud-classification", "name": "Point cloud classification"}
 METRICS = {"oa": "Overall accuracy", "macc": "Mean class accuracy"}
@@ -25,37 +30,101 @@ UNMEASURED = {
     "turned": ("modelnet-c", "rotations"),
 }
 """Kinds of scans, and the measures that say something of them."""
-SPECIAL = re.compile(r"([\\`*_\[\]#|~])")
+SCORES = {
+    "split": "l",
+    "passes": "l",
+    "shapes": "r",
+    "overall accuracy": "r",
+    "mean class accuracy": "r",
+    "ECE": "r",
+    "ECE with the temperature": "r",
+}
+CLASSES = {
+    "class": "l",
+    "shapes": "r",
+    "recall": "r",
+    "precision": "r",
+    "most often taken for": "l",
+}
 
 
 def model_card(document: Mapping[str, Any], checkpoint: str) -> str:
     """The card of one of the document's runs."""
     run = next(each for each in document["runs"] if each["checkpoint"] == checkpoint)
     words = tables.words({**document, "runs": [run], "comparisons": []})
-    environment = Environment(
-        loader=PackageLoader("pointcmt_cli.engine.report", "templates"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
+    label = words["runs"][0]["label"]
+    facts = {**words["facts"][0], **words["shared"], "pointcmt": document["pointcmt"]}
+    classes = [
+        [row["name"], row["count"], *map(percent, _recall(row)), row["taken_for"]]
+        for row in words["classes"]
+    ]
+    sections = {
+        "Scores": [*scores(words["headline"], document["protocol"]), *robustness(run)],
+        "Classes": [
+            plain(f"Worst recall first, {words['split_name']}."),
+            table(CLASSES, classes),
+        ],
+        "Use": use(run, document),
+        "How it was made": [table({"": "l", " ": "l"}, facts.items())],
+    }
+    return card(label, about(run, document), sections, **metadata(run, document, label))
+
+
+def scores(
+    headline: Sequence[Mapping[str, Any]], protocol: Mapping[str, Any]
+) -> Iterator[Markdown]:
+    """Every split and number of passes, and how it was measured."""
+    rows = []
+    for row in headline:
+        found = row["found"]
+        ranges = found["intervals"] or {}
+        tested = [
+            percent(found[key]) + (f" ({interval(ranges[key])})" if key in ranges else "")
+            for key in METRICS
+        ]
+        errors = [percent(found["calibration"][key]) for key in ("ece", "ece_scaled")]
+        rows.append([row["split"], row["passes"] or "one", found["count"], *tested, *errors])
+    yield table(SCORES, rows)
+    yield plain(f"In brackets: {percent(protocol['level'], 0)} intervals.")
+    yield bullets(protocol["sentences"])
+
+
+def robustness(run: Mapping[str, Any]) -> Iterator[Markdown]:
+    """What was measured under corruption, with fewer points, and turned."""
+    found = run.get("robustness") or {}
+    if corruption := found.get("modelnet-c"):
+        errors = {"mCE": corruption["mce"], "RmCE": corruption["rmce"], **corruption["ce"]}
+        yield heading("Robustness")
+        yield plain(
+            "Errors under the corruptions of ModelNet-C as multiples of DGCNN's published ones (less is better): "
+            + ", ".join(f"{name} {number(value)}" for name, value in errors.items())
+            + "."
+        )
+    for key, kind in CHANGED.items():
+        if key in found:
+            parts = ", ".join(f"{name} {percent(value)}" for name, value in found[key].items())
+            yield plain(f"Overall accuracy by {kind}: {parts}.")
+
+
+def use(run: Mapping[str, Any], document: Mapping[str, Any]) -> Iterator[Markdown]:
+    """How it is called, on what, and what nobody has measured."""
+    if run["is_teacher"]:
+        yield plain(
+            "It sees rendered views, not points: pointcmt distill teaches a student with it."
+        )
+        return
+    yield command("pointcmt", "predict", Path(run["checkpoint"]).name, "shape.off", "another.ply")
+    robust, counts = run.get("robustness") or {}, document["data"]["counts"]
+    unmeasured = [
+        kind for kind, keys in UNMEASURED.items() if not any(key in robust for key in keys)
+    ]
+    unknown = (
+        f"; how it does on {' or '.join(unmeasured)} scans was not measured" if unmeasured else ""
     )
-    environment.filters |= report_words.FILTERS | {"yaml": _yaml, "plain": plain}
-    label, robust = words["runs"][0]["label"], run.get("robustness") or {}
-    return environment.get_template("card.md.j2").render(
-        **{
-            **words,
-            "run": run,
-            "label": label,
-            "file": Path(checkpoint).name,
-            "about": about(run, document),
-            "metadata": metadata(run, document, label),
-            "facts": {**words["facts"][0], **words["shared"], "pointcmt": document["pointcmt"]},
-            "corruption": robust.get("modelnet-c"),
-            "changed": {title: robust[key] for key, title in CHANGED.items() if key in robust},
-            "unmeasured": [
-                word for word, keys in UNMEASURED.items() if not any(key in robust for key in keys)
-            ],
-        }
+    yield plain(
+        f"It takes {run['points']} points of a shape's surface, moved and scaled into the unit sphere, and knows the "
+        "classes above and no others: of anything else it names the one that looks most alike. It was scored on "
+        f"{counts['test'] or counts['held_out']} shapes that are prepared as those it was trained on{unknown}."
     )
 
 
@@ -67,7 +136,7 @@ def metadata(run: Mapping[str, Any], document: Mapping[str, Any], label: str) ->
     results = [
         {
             "task": TASK,
-            "dataset": {"type": _slug(dataset), "name": dataset, "split": split},
+            "dataset": {"type": slug(dataset), "name": dataset, "split": split},
             "metrics": [
                 {
                     "type": "accuracy",
@@ -83,8 +152,7 @@ def metadata(run: Mapping[str, Any], document: Mapping[str, Any], label: str) ->
         if split == "test" or "test" not in run["scores"]
     ]
     return {
-        "library_name": "pointcmt",
-        "tags": ["pointcmt", "point-cloud", "3d", _slug(run["name"]), *map(_slug, objective)],
+        "tags": [slug(run["name"]), *map(slug, objective)],
         "metrics": ["accuracy"],
         "model-index": [{"name": label, "results": results}],
     }
@@ -104,16 +172,6 @@ def about(run: Mapping[str, Any], document: Mapping[str, Any]) -> str:
     )
 
 
-def plain(value: Any) -> str:
-    """Text as Markdown shows it, whatever is in it."""
-    text = one_line(value)
-    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return SPECIAL.sub(r"\\\1", text)
-
-
-def _slug(text: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
-
-
-def _yaml(value: Any) -> str:
-    return json.dumps(value)
+def _recall(row: Mapping[str, Any]) -> list[float | None]:
+    first = row["runs"][0]
+    return [first["recall"], first["precision"]]

@@ -1,4 +1,4 @@
-"""What every training stage shares: seed, device, precision, learning rate, resume file, metrics.csv. No loop."""
+"""What every training stage shares: seed, device, precision, learning rate, resume file, metrics.csv."""
 
 import csv
 import hashlib

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 import toy_report
-from pointcmt_cli.engine.report.card import model_card, plain
+from pointcmt_cli.engine.report.card import model_card
+from pointcmt_cli.engine.training.card import plain
 
 
 @pytest.fixture(scope="module")
@@ -76,11 +77,3 @@ def test_a_teacher_has_a_card_of_its_own(
     text = (tmp_path / "out" / "MODEL_CARD.md").read_text()
     assert "tells 3 classes of shapes apart by rendered views" in text
     assert "pointcmt predict" not in text
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [("a|b", r"a\|b"), ("<i>", "&lt;i&gt;"), ("a\n# b", r"a \# b"), ("[x](y)", r"\[x\](y)")],
-)
-def test_markdown_in_names_is_text(text: str, shown: str) -> None:
-    assert plain(text) == shown
