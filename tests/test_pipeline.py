@@ -3,10 +3,8 @@
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import h5py
@@ -15,6 +13,7 @@ import pytest
 import torch
 
 from pointcmt_cli.data.demo_shapes import write_demo_meshes
+from processes import running, wait_for
 
 SMALL_TEACHER = ["--teacher", "mvcnn", "--epochs", "3"]
 SMALL_STUDENT = [
@@ -118,18 +117,9 @@ def test_kill_9_then_the_same_line_again(
     shutil.copytree(stages[stage], tmp_path, dirs_exist_ok=True)
     before = states(tmp_path)
     line = lines(meshes)[stage]
-    process = subprocess.Popen(
-        command(*line),
-        cwd=tmp_path,
-        env=ENVIRONMENT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    deadline = time.monotonic() + 120
-    while states(tmp_path) <= before and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    said = tmp_path.with_name(f"{tmp_path.name}.said")
+    with running(command(*line), said, cwd=tmp_path, env=ENVIRONMENT) as started:
+        wait_for(lambda: states(tmp_path) > before or started.process.poll() is not None)
     pointcmt(tmp_path, *line)
     assert same(stages[-1] / OUTPUTS[stage], tmp_path / OUTPUTS[stage])
 

@@ -2,6 +2,8 @@
 
 import functools
 import json
+import os
+import signal
 from dataclasses import replace
 from importlib.metadata import distributions
 from pathlib import Path
@@ -23,12 +25,14 @@ from pointcmt_cli.commands.doctor.doctor import (
     extras,
 )
 from pointcmt_cli.errors import PointCMTError
+from processes import HANGS, is_running
 
 GOOD = Check("good", "print('two', 2)", required=True)
 DEAF = """
-import subprocess, sys, time
-subprocess.Popen([sys.executable, "-c", "import time; time.sleep(5)"])  # holds standard output
-time.sleep(60)
+import pathlib, subprocess, sys, time
+left = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])  # holds standard output
+pathlib.Path(sys.argv[1]).write_text(str(left.pid))
+time.sleep(600)
 """
 BAD = Check("bad", "import sys; print('words'); raise OSError('no driver')", mend="install one")
 RENDERER = Check("renderer toy", "print('draws')")
@@ -36,7 +40,7 @@ RENDERER = Check("renderer toy", "print('draws')")
 
 @functools.cache
 def all_checks() -> list[Check]:
-    return checks(timeout=60)
+    return checks(timeout=HANGS)
 
 
 @pytest.mark.parametrize(
@@ -46,34 +50,46 @@ def all_checks() -> list[Check]:
         ("import sys; sys.exit('a sentence')", "a sentence"),
         ("import sys; sys.exit(3)", "ended with exit status 3"),
         ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "ended by SIGKILL"),
-        ("import time; time.sleep(60)", "did not end within 1 s"),
-        (DEAF, "did not end within 1 s"),
+        ("import time; time.sleep(600)", "did not end within 1 s"),
     ],
 )
 def test_what_fails_in_any_way_is_one_line(code: str, detail: str) -> None:
-    found = examine(Check("toy", code, mend="mend it"), timeout=1 if "sleep" in code else 60)
+    found = examine(Check("toy", code, mend="mend it"), timeout=1 if "sleep" in code else HANGS)
     assert found == Finding("toy", False, False, detail, "mend it")
 
 
+def test_whoever_holds_the_output_is_not_waited_for(tmp_path: Path) -> None:
+    number = tmp_path / "number"
+    number.touch()
+    for limit in (1, 10, 100):  # it must have begun before it is ended
+        found = examine(Check("toy", DEAF, (str(number),)), limit)
+        assert found.detail == f"did not end within {limit} s"
+        if number.read_text():
+            break
+    left = int(number.read_text())
+    assert is_running(left)
+    os.kill(left, signal.SIGKILL)
+
+
 def test_what_works_says_what_was_found() -> None:
-    assert examine(GOOD, 60) == Finding("good", True, True, "two 2", "")
+    assert examine(GOOD, HANGS) == Finding("good", True, True, "two 2", "")
 
 
 def test_arguments_and_the_environment_reach_the_check(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYOPENGL_PLATFORM", "egl")
     code = "import os, sys; print(sys.argv[1:], os.environ['PYOPENGL_PLATFORM'])"
-    assert examine(Check("toy", code, ("a", "b")), 60).detail == "['a', 'b'] egl"
+    assert examine(Check("toy", code, ("a", "b")), HANGS).detail == "['a', 'b'] egl"
 
 
 def test_a_message_brings_its_own_mend() -> None:
     code = "import sys; sys.exit('no driver (a; b); apt-get install one, or another')"
-    found = examine(Check("renderer toy", code), 60)
+    found = examine(Check("renderer toy", code), HANGS)
     assert (found.detail, found.mend) == ("no driver (a; b)", "apt-get install one, or another")
 
 
 def test_torchvision_of_another_build_has_a_mend_of_its_own() -> None:
     code = "raise RuntimeError('operator torchvision::nms does not exist')"
-    assert examine(Check("extra timm", code, mend="pip install"), 60).mend == BUILDS
+    assert examine(Check("extra timm", code, mend="pip install"), HANGS).mend == BUILDS
 
 
 def test_every_extra_that_users_install_is_asked_about() -> None:
@@ -115,7 +131,7 @@ ctypes.CDLL.__init__ = hide
 
 def test_a_missing_library_is_named_and_mended() -> None:
     check = next(check for check in all_checks() if check.name == "renderer pyrender on egl")
-    found = examine(replace(check, code=HIDE + check.code), 60)
+    found = examine(replace(check, code=HIDE + check.code), HANGS)
     assert not found.works
     assert found.detail.startswith("pyrender: no egl context (ImportError: ")
     assert found.mend.startswith("apt-get install libegl1 libegl-mesa0 libgl1 ")
@@ -124,7 +140,7 @@ def test_a_missing_library_is_named_and_mended() -> None:
 
 def test_what_hangs_in_a_driver_leaves_another_renderer_to_use() -> None:
     check = next(check for check in all_checks() if check.name == "renderer pyrender on egl")
-    found = examine(replace(check, code="import time; time.sleep(60)"), timeout=1)
+    found = examine(replace(check, code="import time; time.sleep(600)"), timeout=1)
     able = [Finding(f"renderer {name}", True, False, "draws", "") for name in ("a", "b", "b on c")]
     assert advised([*able, found])[3] == replace(found, mend="use --renderer a or --renderer b")
 
@@ -164,19 +180,19 @@ def test_the_library_of_nvidia(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
 def test_an_absent_package_of_an_extra_is_named() -> None:
     check = next(check for check in all_checks() if check.name == "extra timm")
     absent = Check("extra toy", check.code, ("no-such-package",), "pip install 'pointcmt[toy]'")
-    found = examine(absent, 60)
+    found = examine(absent, HANGS)
     assert (found.detail, found.mend) == ("no-such-package is not installed", absent.mend)
 
 
 def test_an_installed_package_of_an_extra_is_imported() -> None:
     code = next(check.code for check in all_checks() if check.name == "extra timm")
     version = next(each.version for each in distributions(name="h5py"))
-    assert examine(Check("extra toy", code, ("h5py",)), 60).detail == f"h5py {version}"
+    assert examine(Check("extra toy", code, ("h5py",)), HANGS).detail == f"h5py {version}"
 
 
 def test_broken_plugins_are_named() -> None:
     code = next(check.code for check in all_checks() if check.name == "teachers")
-    found = examine(Check("teachers", code, ("teachers", "mvcnn", "nonesuch")), 60)
+    found = examine(Check("teachers", code, ("teachers", "mvcnn", "nonesuch")), HANGS)
     assert not found.works
     assert found.detail.startswith("no teacher named 'nonesuch'")
 
@@ -232,6 +248,6 @@ def test_what_nothing_runs_without_is_an_error(
 @pytest.mark.slow
 def test_this_machine_passes_what_the_suite_needs() -> None:
     needed = [each for each in all_checks() if each.required or each.name == "renderer raster"]
-    found = {check.name: examine(check, 120) for check in needed}
+    found = {check.name: examine(check, HANGS) for check in needed}
     assert [each.detail for each in found.values() if not each.works] == []
     assert "threads" in found["torch"].detail

@@ -1,12 +1,13 @@
 """A local HTTP server with the manners that downloads meet in the wild; one per test, on 127.0.0.1."""
 
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from processes import HANGS
 
 
 @dataclass
@@ -27,8 +28,8 @@ class File:
     location: str | None = None
     kind: str = "application/zip"
     say_length: bool = True
-    pause: float = 0.0
-    """Seconds after each KiB."""
+    hold: threading.Event | None = None
+    """What the second half of the content waits for."""
     change_to: bytes | None = None
     """The content from the second request on, under another ETag."""
     wrong_range: bool = False
@@ -103,10 +104,12 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         if not file.say_length:
             self.close_connection = True
+        half = len(body) // 2 if file.hold else len(body)
         try:
-            for begin in range(0, len(body), 1024 if file.pause else max(len(body), 1)):
-                self.wfile.write(body[begin : begin + (1024 if file.pause else len(body))])
-                time.sleep(file.pause)
+            self.wfile.write(body[:half])
+            if file.hold:
+                file.hold.wait(HANGS)
+            self.wfile.write(body[half:])
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
 

@@ -4,12 +4,11 @@ import hashlib
 import io
 import os
 import signal
-import subprocess
 import sys
-import time
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pooch.core
@@ -23,6 +22,7 @@ from pointcmt_cli.data.store.lock import exclusive
 from pointcmt_cli.engine.datasets import download as stage
 from pointcmt_cli.errors import DataError, PointCMTError, UsageError
 from pointcmt_cli.records import Note, Progress, Result
+from processes import running
 
 
 def archive(size: int = 300_000, folder: str = "shapes") -> bytes:
@@ -313,20 +313,24 @@ for record in download(DownloadConfig("modelnet10", Path(sys.argv[1]))):
 def test_a_killed_run_goes_on(
     ending: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = File(ZIP, pause=0.01)  # about three seconds
+    place = tmp_path / "data"
+    place.mkdir()
+    middle = Event()
+    file = File(ZIP, hold=middle)
     with serve({"/a.zip": file}) as host:
-        line = [sys.executable, "-c", KILLED, str(tmp_path), f"{host}/a.zip", SHA]
-        process = subprocess.Popen(line, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 60
-        while not any(p.stat().st_size > 20_000 for p in tmp_path.glob(".modelnet10.download/*l")):
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        process.send_signal(ending)
-        assert process.wait(20) != 0
-        assert not (tmp_path / "modelnet10").exists()
-        file.pause = 0.0
-        _, notes, _ = run(monkeypatch, tmp_path, Mirror(f"{host}/a.zip", "here", SHA))
-    assert whole(tmp_path)
+        line = [sys.executable, "-c", KILLED, str(place), f"{host}/a.zip", SHA]
+        with running(line, tmp_path / "said") as started:
+            started.wait_for(
+                lambda: any(
+                    each.stat().st_size > 20_000 for each in place.glob(".modelnet10.download/*l")
+                )
+            )
+            started.process.send_signal(ending)
+            assert started.wait() != 0
+        assert not (place / "modelnet10").exists()
+        middle.set()
+        _, notes, _ = run(monkeypatch, place, Mirror(f"{host}/a.zip", "here", SHA))
+    assert whole(place)
     assert any("going on after" in note for note in notes)
     assert begin(file.requests[1]) >= 10_000
     assert file.requests[1]["If-Range"] == '"one"'

@@ -12,14 +12,13 @@ import numpy as np
 import pytest
 
 from damage import CLOUD_BOMBS, DAMAGES, FILES, MESH_BOMBS, is_mesh, put_odd_things
+from processes import HANGS
 
 MESHES, CLOUDS = 320, 180
 """Damaged files in the two trees."""
 GOOD = 12
 MEMORY = 2_000_000
 """Kilobytes; of the largest process."""
-HANGING = 120
-"""Seconds for the whole command, of which it takes a few; no single file comes near 10."""
 
 
 def content_of(bomb: bytes | str) -> bytes:
@@ -73,7 +72,7 @@ def run(root: Path, work: Path) -> tuple[str, str]:
         start_new_session=True,
     ) as process:
         try:
-            out, errors = process.communicate(timeout=HANGING)
+            out, errors = process.communicate(timeout=HANGS)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             raise

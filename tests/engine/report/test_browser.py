@@ -12,6 +12,7 @@ import pytest
 from PIL import Image, ImageChops
 
 import toy_report
+from processes import HANGS, wait_for
 
 pytestmark = pytest.mark.slow
 SWITCHES = (
@@ -46,16 +47,19 @@ def browser() -> Iterator[Any]:
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     for switch in SWITCHES:
         options.add_argument(switch)
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(paths[1]))
-    yield driver
-    driver.quit()
+    service = webdriver.ChromeService(paths[1])
+    try:
+        with webdriver.Chrome(options=options, service=service) as driver:
+            yield driver
+    finally:
+        service.stop()  # also where Chromium did not start
 
 
 def wait(browser: Any, condition: str) -> Any:
     """What a JavaScript expression gives, once it is true."""
     from selenium.webdriver.support.ui import WebDriverWait
 
-    return WebDriverWait(browser, 60).until(lambda it: it.execute_script(f"return {condition}"))
+    return WebDriverWait(browser, HANGS).until(lambda it: it.execute_script(f"return {condition}"))
 
 
 def show(browser: Any, address: str, width: int = 1200, scheme: str = "light") -> None:
@@ -87,14 +91,16 @@ def differ(before: Image.Image, after: Image.Image) -> int:
 def cloud_when(browser: Any, fits: Callable[[Image.Image], bool]) -> Image.Image:
     """The points once they look so, drawn and at rest."""
     wait(browser, "document.querySelector('#cloud canvas')")
-    before = picture(browser, "#cloud")
-    for _ in range(100):
-        after = picture(browser, "#cloud")
+    seen = [picture(browser, "#cloud")]
+
+    def at_rest() -> Image.Image | None:
+        seen.append(picture(browser, "#cloud"))
+        before, after = seen[-2:]
         empty = not differ(after, Image.new("RGB", after.size, "white"))
-        if not differ(before, after) and not empty and fits(after):
-            return after
-        before = after
-    raise AssertionError("the points do not look as they should")
+        return after if not differ(before, after) and not empty and fits(after) else None
+
+    found: Image.Image = wait_for(at_rest)
+    return found
 
 
 def texts(browser: Any, selector: str) -> list[str]:

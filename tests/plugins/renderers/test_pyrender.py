@@ -12,6 +12,7 @@ import pytest
 from pointcmt_cli.errors import PointCMTError
 from pointcmt_renderers.gl import context
 from pointcmt_renderers.gl.pyrender_gl import pyrender_gl
+from processes import HANGS
 
 PLATFORMS = pytest.mark.parametrize("platform", ["egl", "osmesa"])
 
@@ -110,7 +111,7 @@ def run(code: str, *arguments: str, **variables: str) -> "subprocess.CompletedPr
         env=environment | {"OMP_NUM_THREADS": "1"} | variables,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=HANGS,
     )
 
 

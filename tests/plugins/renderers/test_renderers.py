@@ -13,6 +13,7 @@ import trimesh
 
 from pointcmt_cli import discovery
 from pointcmt_cli.errors import PluginError, PointCMTError
+from processes import HANGS
 from renderer_scenes import from_direction, mesh
 
 
@@ -74,7 +75,7 @@ def test_processes_that_compile_at_once_draw_the_same_bytes(tmp_path: Path) -> N
         subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
         for _ in range(2)
     ]
-    first = [process.communicate(timeout=300)[0] for process in running]
+    first = [process.communicate(timeout=HANGS)[0] for process in running]
     assert [process.returncode for process in running] == [0, 0]
     kept = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.nbc")}
     assert len(kept) >= 6
@@ -132,7 +133,7 @@ def test_raster_draws_the_same_bytes_at_every_width_of_vectors(tmp_path: Path) -
             env=os.environ | variables,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=HANGS,
         )
         assert done.returncode == 0, done.stderr
         digests[level], *widths[level] = done.stdout.split()
