@@ -28,6 +28,10 @@ DEFAULT_RENDERERS = {"mesh": "raster", "cloud": "points"}
 POINT_COUNTS = (1024, 512, 256, 128, 64)
 """Points per cloud of the curve that `evaluate --corrupt all` draws."""
 ROTATIONS: tuple[Rotations, ...] = ("z", "so3")
+EPOCHS, FROZEN_EPOCHS = 50, 100
+"""Of a teacher: the reference's, and of the head of a frozen network, which is cheap."""
+MICRO_BATCH, CPU_MICRO_BATCH = 32, 4
+"""Shapes at once in a network that is trained end to end: the reference's, and what a CPU's memory takes."""
 SMOOTHING = 0.2
 """Label smoothing of the reference (main_cls.py); torch's definition, not its (docs/method.md)."""
 
@@ -112,11 +116,11 @@ class TeacherConfig:
     """Feature width D: ResNet-18's, and so the reference's. The neck is left out when 0, and when the network is
     trained end to end and has this width already (the reference's teacher)."""
     epochs: int | None = None
-    """None: 50 as the reference, 100 for a frozen network (the head alone is cheap)."""
+    """None: FROZEN_EPOCHS or EPOCHS, as `freeze` says."""
     batch_size: int = 128
     """The reference: 32 x 4 accumulated; "large batch is necessary"."""
     micro_batch: int | None = None
-    """Shapes at once in an unfrozen network, accumulated to `batch_size`; None: 32 as the reference, 4 on a CPU."""
+    """Shapes at once in an unfrozen network, accumulated to `batch_size`; None: MICRO_BATCH, or CPU_MICRO_BATCH."""
     lr: float = 1e-3
     """The reference: Adam 1e-3, constant."""
     weight_decay: float = 1e-4

@@ -6,7 +6,13 @@ from typing import Annotated
 import typer
 
 from pointcmt_cli.commands import options
-from pointcmt_cli.config import TeacherConfig
+from pointcmt_cli.config import (
+    CPU_MICRO_BATCH,
+    EPOCHS,
+    FROZEN_EPOCHS,
+    MICRO_BATCH,
+    TeacherConfig,
+)
 from pointcmt_cli.wording import percent
 
 
@@ -79,7 +85,7 @@ def train_teacher(
         int | None,
         typer.Option(
             min=1,
-            help="Default: 100 for a frozen network, else 50.",
+            help=f"Default: {FROZEN_EPOCHS} for a frozen network, else {EPOCHS}.",
             rich_help_panel=options.TRAINING,
         ),
     ] = None,
@@ -88,7 +94,8 @@ def train_teacher(
         int | None,
         typer.Option(
             min=2,
-            help="Shapes at once with --no-freeze, accumulated to a batch; default 32, on a CPU 4.",
+            help=f"Shapes at once with --no-freeze, accumulated to a batch; default {MICRO_BATCH}, "
+            f"on a CPU {CPU_MICRO_BATCH}.",
             rich_help_panel=options.TRAINING,
         ),
     ] = None,

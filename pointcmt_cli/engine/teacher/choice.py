@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from pointcmt_cli import discovery
-from pointcmt_cli.config import TeacherConfig
+from pointcmt_cli.config import EPOCHS, FROZEN_EPOCHS, TeacherConfig
 from pointcmt_cli.data.store.views import ShapeSet
 from pointcmt_cli.engine.training import checkpoint, setup
 from pointcmt_cli.errors import PluginError, PointCMTError, UsageError
@@ -19,7 +19,6 @@ from pointcmt_cli.files import digest, plain
 from pointcmt_cli.models.classifier import Classifier
 from pointcmt_cli.records import Note, Record
 
-FROZEN_EPOCHS, EPOCHS = 100, 50
 IDLE = (
     "work",
     "views",

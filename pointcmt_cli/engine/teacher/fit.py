@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pointcmt_cli.config import TeacherConfig
+from pointcmt_cli.config import CPU_MICRO_BATCH, MICRO_BATCH, TeacherConfig
 from pointcmt_cli.data.store.features import Features
 from pointcmt_cli.data.store.views import ShapeSet
 from pointcmt_cli.engine.training import setup
@@ -43,7 +43,8 @@ class Task:
         """Shapes per forward pass: all of a batch on cached features, few through the image network."""
         if self.config.freeze:
             return self.config.batch_size
-        return self.config.micro_batch or (32 if self.device.type == "cuda" else 4)
+        usual = MICRO_BATCH if self.device.type == "cuda" else CPU_MICRO_BATCH
+        return self.config.micro_batch or usual
 
     def forward(self, rows: Tensor) -> Tensor:
         """Logits (B, K) float32 on the device; autocast is for images, heads are float32."""
