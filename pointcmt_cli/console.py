@@ -15,6 +15,7 @@ from rich.table import Table
 
 from pointcmt_cli import records
 from pointcmt_cli.errors import StageInterruptedError
+from pointcmt_cli.wording import percent
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -74,6 +75,16 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> 
     for row in cells:
         shown.add_row(*row)
     out.print(shown)
+
+
+def scores(title: str, found: Mapping[str, Mapping[str, Any] | None]) -> None:
+    """A table of overall and mean class accuracy, a row for each of `found` that was scored."""
+    rows = [
+        (label, percent(each["oa"]), percent(each["macc"]))
+        for label, each in found.items()
+        if each and each.get("oa") is not None
+    ]
+    table(title, ["", "OA", "mAcc"], rows)
 
 
 def print_json(values: Mapping[str, Any]) -> None:

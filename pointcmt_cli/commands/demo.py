@@ -7,7 +7,6 @@ import typer
 
 from pointcmt_cli.commands import options
 from pointcmt_cli.config import DemoConfig
-from pointcmt_cli.wording import percent
 
 
 def demo(
@@ -38,10 +37,6 @@ def demo(
 
     config = DemoConfig(work, shapes, student, epochs=epochs, seed=seed, device=device)
     result = console.follow(stage(config))
-    rows = [
-        (label, percent(found["oa"]), percent(found["macc"]))
-        for label, found in result["scores"].items()
-    ]
-    console.table("On the test split, one seed", ["", "OA", "mAcc"], rows)
+    console.scores("On the test split, one seed", result["scores"])
     console.line(f"{result['seconds']:.0f} s; files in {result['work']}")
     console.line(f"next: pointcmt predict {result['work']}/{student}.pt {result['example']}")

@@ -164,18 +164,14 @@ def distill(
         _several(config, seeds)
         return
     result = console.follow(stage(config))
-    rows = [
-        (label, percent(found["oa"]), percent(found["macc"]))
-        for label, found in (
-            ("held-out split", result["held_out"]),
-            ("held-out split, last epoch", result["last_epoch"]),
-            ("test split, scored once", result["test"]),
-        )
-        if found and found.get("oa") is not None
-    ]
+    scores = {
+        "held-out split": result["held_out"],
+        "held-out split, last epoch": result["last_epoch"],
+        "test split, scored once": result["test"],
+    }
     variant = f" on {result['variant']}" if result.get("variant") else ""
     title = f"{student} ({objective}){variant}, epoch {result['selected_epoch']} kept"
-    console.table(title, ["", "OA", "mAcc"], rows)
+    console.scores(title, scores)
     console.line(f"{result['checkpoint']}\nnext: pointcmt evaluate {result['checkpoint']}")
 
 
@@ -185,14 +181,14 @@ def _several(config: DistillConfig, seeds: int) -> None:
     from pointcmt_cli.engine.student.seeds import distill_seeds
 
     result = console.follow(distill_seeds(config, seeds))
-    splits = [split for split in map(key_of, (HELD_OUT, TEST)) if split in result]
+    splits = {key_of(split): split for split in (HELD_OUT, TEST) if key_of(split) in result}
     rows = [
         [f"seed {run['seed']}", *(percent(run[split]["oa"]) for split in splits)]
         for run in result["runs"]
     ]
     means = [result[split]["oa"] for split in splits]
     rows.append(["mean ± std", *(f"{spread(each)} %" for each in means)])
-    columns = ["", *(f"OA, {split.replace('_', '-')} split" for split in splits)]
+    columns = ["", *(f"OA, {split} split" for split in splits.values())]
     chosen = "" if config.select == "last" else ", each the best held-out one"
     title = f"{config.student} ({config.objective}), {seeds} seeds{chosen}"
     console.table(title, columns, rows)

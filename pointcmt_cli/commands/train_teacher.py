@@ -13,7 +13,6 @@ from pointcmt_cli.config import (
     MICRO_BATCH,
     TeacherConfig,
 )
-from pointcmt_cli.wording import percent
 
 
 def train_teacher(
@@ -157,18 +156,13 @@ def train_teacher(
     )
     result = console.follow(stage(config))
     selected = f"held-out, epoch {result['selected_epoch']} (selected by {result['selected_by']})"
-    figures = {
+    scores = {
         selected: result["held_out"],
         "held-out, last epoch": result["last_epoch"],
         "out of fold (train shapes, heads that never saw them)": result["out_of_fold"],
         "test": result["test"],
     }
-    rows = [
-        (label, percent(found["oa"]), percent(found["macc"]))
-        for label, found in figures.items()
-        if found.get("oa") is not None
-    ]
-    console.table(f"Teacher {result['teacher']}", ["", "OA", "mAcc"], rows)
+    console.scores(f"Teacher {result['teacher']}", scores)
     console.line(f"{result['checkpoint']}, {result['features']}")
     where = "" if work == TeacherConfig.work else f" --work {work}"
     console.line(f"next: pointcmt distill --student pointnet2{where}")

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from pointcmt_cli.wording import hundredths
+
 
 def show_profile(profile: dict[str, Any], before: float) -> None:
     """Stages with their seconds, summed over processes; `before` are the command's own imports, processor seconds."""
@@ -17,7 +19,7 @@ def show_profile(profile: dict[str, Any], before: float) -> None:
             (
                 stage,
                 f"{spent['cpu_seconds']:.2f}",
-                f"{100 * spent['cpu_seconds'] / cpu:.1f}",
+                hundredths(spent["cpu_seconds"] / cpu),
                 f"{spent['seconds']:.2f}",
             )
             for stage, spent in stages.items()

@@ -101,8 +101,8 @@ def _bins(run: Run, split: str, key: str, color: str) -> dict[str, Any] | None:
     if not bins:
         return None
     temperature = "" if key == "bins" else f", temperature {found['temperature']:.3g}"
-    x = [100 * each["confidence"] for each in bins]
-    y = [100 * each["accuracy"] for each in bins]
+    x = [in_percent(each["confidence"]) for each in bins]
+    y = [in_percent(each["accuracy"]) for each in bins]
     counts = [each["count"] for each in bins]
     dash = "solid" if key == "bins" else "dot"
     trace = line(x, y, f"{run['label']}{temperature}", color, dash)
