@@ -29,6 +29,17 @@ def some_of(names: Iterable[object], most: int = 5) -> str:
     return ", ".join(every[:most]) + rest or "none"
 
 
+def from_to(fewest: int, most: int | None) -> str:
+    """The numbers that something takes; None: there is no largest.
+
+    >>> from_to(16, None)
+    '16 or more'
+    """
+    if fewest == most:
+        return f"exactly {most}"
+    return f"{fewest} or more" if most is None else f"{fewest} to {most}"
+
+
 def install_extra(extra: str) -> str:
     """The command that installs an extra of pointcmt.
 

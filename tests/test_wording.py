@@ -4,6 +4,7 @@ import doctest
 
 import pytest
 
+from places import ROOT
 from pointcmt_cli import wording
 from pointcmt_cli.wording import UNKNOWN, chance, missing_package, one_line, some_of, spread
 
@@ -50,3 +51,9 @@ def test_what_is_not_known_is_said_alike() -> None:
     assert spread({"mean": 0.5, "std": None}) == "50.0"
     assert chance(None) == "no test"
     assert chance(0.001) == "0.001"
+
+
+@pytest.mark.parametrize("words", ['" ".join(str(', "pip install 'pointcmt["])
+def test_they_have_one_home(words: str) -> None:
+    files = [path for top in ("pointcmt_cli", "plugins") for path in (ROOT / top).rglob("*.py")]
+    assert {path.name for path in files if words in path.read_text()} <= {"wording.py"}

@@ -7,7 +7,7 @@ import typer
 
 from pointcmt_cli.commands import options
 from pointcmt_cli.config import ExportConfig
-from pointcmt_cli.wording import percent
+from pointcmt_cli.wording import from_to, percent
 
 FORMAT, PROOF = "Format", "Proof"
 
@@ -119,7 +119,7 @@ def export(
 def _rows(result: dict[str, Any]) -> list[tuple[str, str]]:
 
     fewest, most = result["points_min"], result["points_max"]
-    takes = f"{fewest} to {most}" if most else f"{fewest} or more"
+    takes = from_to(fewest, most)
     if fewest == most:
         takes = f"{most} only: {result['points_fixed_because']}"
     elif result["points"] != fewest:

@@ -13,6 +13,7 @@ from pointcmt_cli.data.folders.scanobjectnn import scanobjectnn
 from pointcmt_cli.data.folders.trees import Entry, Found
 from pointcmt_cli.errors import DataError, UsageError
 from pointcmt_cli.splits import TEST, TRAIN
+from pointcmt_cli.wording import one_line
 
 
 def benchmark(root: Path, variant: str | None) -> Found | None:
@@ -82,7 +83,7 @@ def _lines(path: Path) -> list[str]:
     try:
         lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
+        raise DataError(f"{path} cannot be read: {one_line(error)}") from error
     return [line for line in lines if line]
 
 

@@ -29,6 +29,7 @@ from pointcmt_cli.data.formats.text import (
     numbers,
     plain_text,
 )
+from pointcmt_cli.wording import one_line
 
 _KEYS = ("points", "point", "pc", "pos", "xyz", "coords", "vertices", "data")
 _MOST_COLUMNS = 64
@@ -99,7 +100,7 @@ def _npz(data: bytes) -> NDArray[Any]:
     except UnreadableError:
         raise
     except _ZIP_ERRORS as error:
-        raise UnreadableError(f"damaged, or not .npz at all ({error})") from error
+        raise UnreadableError(f"damaged, or not .npz at all ({one_line(error)})") from error
 
 
 def _choose(keys: list[str]) -> str:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from pointcmt_cli.data.formats.geometry import Geometry, checked_faces, join
 from pointcmt_cli.data.formats.glb_tree import COMPONENTS, WIDTHS, damage_is_unreadable, open_glb
 from pointcmt_cli.data.formats.text import UnreadableError
+from pointcmt_cli.wording import one_line
 
 _TRIANGLES, _STRIP, _FAN = 4, 5, 6
 _MOST_PIXELS = 2**26
@@ -187,7 +188,7 @@ def _damage_is_of_textures() -> Iterator[None]:
     try:
         yield
     except Exception as error:  # Pillow raises whatever its parsers ran into
-        raise UnreadableError(f"a texture of it is damaged ({error})") from error
+        raise UnreadableError(f"a texture of it is damaged ({one_line(error)})") from error
 
 
 def _sample(image: NDArray[np.uint8], places: NDArray[Any]) -> Linear:

@@ -22,6 +22,7 @@ from pointcmt_cli.data.folders.trees import class_folders, listed
 from pointcmt_cli.data.pictures.written import safe
 from pointcmt_cli.data.shape import Shape
 from pointcmt_cli.errors import DataError
+from pointcmt_cli.wording import one_line
 
 ENDINGS = (".png", ".jpg", ".jpeg")
 NUMBERED = re.compile(r"(.+?)(?:\.(?:off|obj|ply|stl|glb))?(?:\.shaded)?_v?([0-9]+)")
@@ -93,7 +94,7 @@ def _view(
     try:
         flat = _opaque(image).convert("RGB" if color else "L")
     except (OSError, ValueError, SyntaxError) as error:
-        raise DataError(f"{path}: is damaged ({error})") from error
+        raise DataError(f"{path}: is damaged ({one_line(error)})") from error
     if width != size:
         flat = flat.resize((size, size), Image.Resampling.LANCZOS)
     return np.asarray(flat)

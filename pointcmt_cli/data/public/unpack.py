@@ -49,7 +49,7 @@ def unpack(archive: Path, folder: Path, largest: int) -> Generator[tuple[int, in
     except OSError as error:
         if cannot_write(folder, error) is not error:
             raise
-        raise DataError(f"{archive.name} cannot be unpacked: {error}") from error
+        raise DataError(f"{archive.name} cannot be unpacked: {one_line(error)}") from error
 
 
 def only_folder(folder: Path) -> Path:

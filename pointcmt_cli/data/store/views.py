@@ -19,6 +19,7 @@ from pointcmt_cli.data.store import codec, hdf5
 from pointcmt_cli.errors import DataError
 from pointcmt_cli.files import digest
 from pointcmt_cli.splits import SPLITS, named
+from pointcmt_cli.wording import one_line
 
 VIEWS_FORMAT = "pointcmt-views"
 FEATURES_FORMAT = "pointcmt-features"
@@ -163,7 +164,7 @@ def read_images(path: Path, rows: Sequence[int] | NDArray[np.int64]) -> NDArray[
             return np.stack([_images(views, int(row)) for row in rows])
         except (OSError, ValueError) as error:
             raise DataError(
-                f"{path}: its views are damaged ({error}); `{MAKERS[VIEWS_FORMAT]} --force` makes it again"
+                f"{path}: its views are damaged ({one_line(error)}); `{MAKERS[VIEWS_FORMAT]} --force` makes it again"
             ) from error
 
 

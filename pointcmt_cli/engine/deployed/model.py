@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from pointcmt_cli.data.geometry import into_unit_sphere
 from pointcmt_cli.engine.deployed.opened import Exported, open_exported
 from pointcmt_cli.errors import DataError
+from pointcmt_cli.wording import from_to, one_line
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,9 @@ class Model:
         try:
             clouds = np.asarray(points, np.float64)
         except (TypeError, ValueError) as error:
-            raise DataError(f"points must be numbers (N, 3) or (B, N, 3): {error}") from error
+            raise DataError(
+                f"points must be numbers (N, 3) or (B, N, 3): {one_line(error)}"
+            ) from error
         if clouds.ndim not in (2, 3) or clouds.shape[-1] != 3 or not clouds.size:
             raise DataError(f"points must be (N, 3) or (B, N, 3), got {clouds.shape}")
         if not np.isfinite(clouds).all():
@@ -72,8 +75,7 @@ class Model:
     def _check_number(self, number: int) -> None:
         fewest, most = self.metadata["points_min"], self.metadata["points_max"]
         if number < fewest or (most is not None and number > most):
-            several = f"{fewest} to {most}" if most else f"{fewest} or more"
-            takes = f"exactly {most}" if fewest == most else several
+            takes = from_to(fewest, most)
             raise DataError(f"{self.path} takes {takes} points per cloud, got {number}")
 
 

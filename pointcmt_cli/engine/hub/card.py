@@ -12,7 +12,7 @@ from typing import Any
 from pointcmt_cli.engine.training.card import Markdown, card, command, plain, table
 from pointcmt_cli.errors import DataError
 from pointcmt_cli.splits import HELD_OUT, TEST, key_of
-from pointcmt_cli.wording import percent
+from pointcmt_cli.wording import one_line, percent
 
 BESIDE = "MODEL_CARD.md"
 UNKNOWN = (
@@ -104,4 +104,4 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"model card {path} cannot be read: {error}") from error
+        raise DataError(f"model card {path} cannot be read: {one_line(error)}") from error

@@ -22,6 +22,7 @@ from pointcmt_cli.engine.training.trained import find
 from pointcmt_cli.errors import DataError
 from pointcmt_cli.files import check_folder
 from pointcmt_cli.records import Note, Records, Result
+from pointcmt_cli.wording import one_line
 
 WEIGHTS = "model.safetensors"
 SETTINGS = "config.json"
@@ -117,7 +118,7 @@ def _as_json(settings: Mapping[str, Any], path: Path) -> bytes:
     try:
         text = json.dumps(settings, indent=2)
     except (TypeError, ValueError) as error:
-        raise DataError(f"{path}: holds what config.json cannot: {error}") from error
+        raise DataError(f"{path}: holds what config.json cannot: {one_line(error)}") from error
     if json.loads(text) != settings:
         raise DataError(
             f"{path}: holds what config.json cannot keep as it is (NaN, or keys that are no text)"
@@ -140,7 +141,7 @@ def _settings(path: Path, place: str) -> dict[str, Any]:
             raise ValueError("far too large")
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{place}: its {SETTINGS} cannot be read: {error}") from error
+        raise DataError(f"{place}: its {SETTINGS} cannot be read: {one_line(error)}") from error
     if not isinstance(values, dict) or values.get("format") != checkpoint.FORMAT:
         raise DataError(
             f"{place} was not made by `pointcmt push`: its {SETTINGS} is another program's"
@@ -163,5 +164,5 @@ def _weights(path: Path, place: str) -> dict[str, torch.Tensor]:
     try:
         state: dict[str, torch.Tensor] = load_file(os.fspath(path))
     except (OSError, SafetensorError, ValueError) as error:
-        raise DataError(f"{place}: its {WEIGHTS} cannot be read: {error}") from error
+        raise DataError(f"{place}: its {WEIGHTS} cannot be read: {one_line(error)}") from error
     return state

@@ -18,6 +18,7 @@ from torch import Tensor
 from pointcmt_cli.errors import PointCMTError
 from pointcmt_cli.ops.emd import kernels
 from pointcmt_cli.ops.threads import share
+from pointcmt_cli.wording import one_line
 
 NOT_FINITE = "earth_movers_distance: a cloud holds NaN or infinity"
 
@@ -95,7 +96,8 @@ def _on_cuda() -> ModuleType | None:
         return None
     except (RuntimeError, OSError, subprocess.SubprocessError) as error:
         warnings.warn(
-            f"Triton does not work here, clouds are matched on the CPU: {error}", stacklevel=2
+            f"Triton does not work here, clouds are matched on the CPU: {one_line(error)}",
+            stacklevel=2,
         )
         return None
     return triton

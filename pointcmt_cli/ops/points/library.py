@@ -19,6 +19,7 @@ from torch import Tensor
 from pointcmt_cli.errors import PointCMTError
 from pointcmt_cli.ops.points import cpu
 from pointcmt_cli.ops.points import plain as points_plain
+from pointcmt_cli.wording import one_line
 
 _Form = Callable[..., Any]
 _LIBRARY: Any = torch.library.Library("pointcmt", "DEF")  # type: ignore[no-untyped-call]
@@ -36,7 +37,9 @@ def _on_cuda() -> ModuleType:
     except ImportError:
         return points_plain
     except (RuntimeError, OSError, subprocess.SubprocessError) as error:
-        warnings.warn(f"Triton does not work here, plain torch instead: {error}", stacklevel=2)
+        warnings.warn(
+            f"Triton does not work here, plain torch instead: {one_line(error)}", stacklevel=2
+        )
         return points_plain
     return triton
 
