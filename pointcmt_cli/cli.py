@@ -15,6 +15,7 @@ from pointcmt_cli.commands import (
     demo,
     distill,
     export,
+    info,
     plugins,
     predict,
     pull,
@@ -25,6 +26,7 @@ from pointcmt_cli.commands.doctor import doctor
 from pointcmt_cli.commands.evaluate import compare, evaluate
 from pointcmt_cli.commands.render import render
 from pointcmt_cli.errors import PointCMTError, UsageError
+from pointcmt_cli.provenance import TYPED
 
 app = typer.Typer(
     name="pointcmt",
@@ -46,6 +48,7 @@ app.command("export", rich_help_panel=PIPELINE)(export.export)
 app.command("compare", rich_help_panel=BESIDE)(compare.compare)
 app.command("demo", rich_help_panel=BESIDE)(demo.demo)
 app.command("predict", rich_help_panel=BESIDE)(predict.predict)
+app.command("info", rich_help_panel=BESIDE)(info.info)
 app.command("push", rich_help_panel=BESIDE)(push.push)
 app.command("pull", rich_help_panel=BESIDE)(pull.pull)
 app.command("doctor", rich_help_panel=BESIDE)(doctor.doctor)
@@ -89,6 +92,7 @@ OF_THE_FILE = (
 def main() -> None:
     """Run the command line; exit status 0, 1 (a user's error), 2 (usage) or 130 (interrupted)."""
     allocator.tune()
+    TYPED.set(tuple(sys.argv[1:]))
     with launched.one_voice() as voice:
         try:
             app()

@@ -244,6 +244,14 @@ class PredictConfig:
 
 
 @dataclass(frozen=True)
+class InfoConfig:
+    """`pointcmt info PATH`: what a file is, what it was made from, how to make it again."""
+
+    path: Path
+    """A views.h5, features.h5, .pt, .onnx, .pt2, .safetensors, or a folder of them."""
+
+
+@dataclass(frozen=True)
 class DownloadConfig:
     """`pointcmt data download NAME`: a public data set -> its folder."""
 

@@ -74,6 +74,15 @@ def digest(*parts: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def file_digest(path: Path) -> str:
+    """sha256 of the file, in hex."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"{path}: {(error.strerror or str(error)).lower()}") from error
+
+
 def plain(value: Any) -> Any:
     """Paths as text, tuples as lists, mappings as dicts: what JSON and weights_only can hold."""
     if isinstance(value, Path):

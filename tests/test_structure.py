@@ -18,7 +18,17 @@ LAYERS = [
     {"console"},
     {"engine", "testing", "__init__"},
     {"api", "models", "data", "ops", "discovery"},
-    {"config", "errors", "records", "allocator", "launched", "files", "splits", "wording"},
+    {
+        "config",
+        "errors",
+        "records",
+        "allocator",
+        "launched",
+        "files",
+        "provenance",
+        "splits",
+        "wording",
+    },
 ]
 """Highest first; a module imports from its own layer or from below."""
 LIGHT = [
@@ -33,6 +43,7 @@ LIGHT = [
     "files",
     "splits",
     "wording",
+    "provenance",
 ]
 ALLOWED = set(sys.stdlib_module_names) | {"typer", "rich", "pointcmt_cli"}
 
@@ -94,6 +105,7 @@ GROUND = {
     "errors",
     "files",
     "launched",
+    "provenance",
     "records",
     "splits",
     "wording",

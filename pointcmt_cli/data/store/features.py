@@ -5,6 +5,7 @@ teacher_features (S, D) after it, teacher_logits (S, K), and oof_logits (S, K), 
 that was not trained on it; root attributes: teacher, teacher_digest, views_digest, folds, ..., and those of views.h5.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from pointcmt_cli.data.store.views import (
 )
 from pointcmt_cli.errors import DataError
 from pointcmt_cli.files import digest, plain
+from pointcmt_cli.provenance import RECORD
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,13 @@ class Features:
     """(S, E): the image network's own, before the neck."""
 
 
-def write_features(path: Path, features: Features, attributes: Mapping[str, Any]) -> str:
-    """Write features.h5 atomically; `attributes` say what it was made from; returns its digest."""
+def write_features(
+    path: Path,
+    features: Features,
+    attributes: Mapping[str, Any],
+    record: Mapping[str, Any] | None = None,
+) -> str:
+    """Write features.h5 atomically; `attributes` say what it was made from, `record` how; returns its digest."""
     shapes = features.shapes
     arrays = {
         "points": shapes.points,
@@ -57,7 +64,7 @@ def write_features(path: Path, features: Features, attributes: Mapping[str, Any]
     inherited = {
         key: value
         for key, value in shapes.attributes.items()
-        if key not in ("format", "version", "digest")
+        if key not in ("format", "version", "digest", RECORD)
     }
     with hdf5.create(path) as file:
         for key, values in arrays.items():
@@ -68,7 +75,13 @@ def write_features(path: Path, features: Features, attributes: Mapping[str, Any]
         write_attributes(
             file,
             FEATURES_FORMAT,
-            {**inherited, **attributes, "views_digest": shapes.digest, "digest": content},
+            {
+                **inherited,
+                **attributes,
+                "views_digest": shapes.digest,
+                "digest": content,
+                RECORD: json.dumps(record) if record else None,
+            },
         )
     return content
 

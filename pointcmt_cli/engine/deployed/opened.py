@@ -15,13 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pointcmt_cli.errors import DataError, PointCMTError
+from pointcmt_cli.provenance import RECORD
 from pointcmt_cli.wording import missing_package, one_line
 
 Run: TypeAlias = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """Points (B, N, 3) -> probabilities (B, K)."""
 FORMAT = "pointcmt-export"
+TRAINED_BY = "trained_by"
+"""The record of the run that made the checkpoint."""
 NEEDED = ("name", "class_names", "points", "points_min", "points_max", "stored_points")
-STRUCTURED = (*NEEDED[1:], "options", "provenance", "metrics", "checkpoint")
+STRUCTURED = (*NEEDED[1:], "options", "provenance", "metrics", "checkpoint", RECORD, TRAINED_BY)
 """Metadata that ONNX and safetensors, which know text only, hold as JSON; everything else is text as it stands."""
 ENDINGS = {
     ".pt": "pointcmt_cli.engine.deployed.opened_torch:open_pt",
@@ -53,14 +56,7 @@ def open_exported(path: Path) -> Exported:
 
 def open_onnx(path: Path, threads: int = 0) -> Exported:
     """Opening a stranger's file runs none of its code. `threads` of onnxruntime; 0: one per core."""
-    runtime = extra("onnxruntime")
-    options = runtime.SessionOptions()
-    options.log_severity_level = 4  # its warnings are about graph optimisation
-    options.intra_op_num_threads = threads
-    try:
-        session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        raise DataError(f"{path} cannot be read as ONNX (damaged?): {one_line(error)}") from error
+    session = _session(path, threads)
     metadata = parsed(session.get_modelmeta().custom_metadata_map, path)
 
     def run(points: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -68,6 +64,22 @@ def open_onnx(path: Path, threads: int = 0) -> Exported:
         return probabilities
 
     return Exported(guarded(run, path, len(metadata["class_names"])), metadata)
+
+
+def metadata_of_onnx(path: Path) -> dict[str, Any]:
+    """What an exported graph says of itself."""
+    return parsed(_session(path, threads=1).get_modelmeta().custom_metadata_map, path)
+
+
+def _session(path: Path, threads: int) -> Any:
+    runtime = extra("onnxruntime")
+    options = runtime.SessionOptions()
+    options.log_severity_level = 4  # its warnings are about graph optimisation
+    options.intra_op_num_threads = threads
+    try:
+        return runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise DataError(f"{path} cannot be read as ONNX (damaged?): {one_line(error)}") from error
 
 
 def guarded(run: Run, path: Path, classes: int) -> Run:

@@ -15,12 +15,20 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from pointcmt_cli.engine.deployed.opened import FORMAT, Exported, checked, guarded, parsed
+from pointcmt_cli.engine.deployed.opened import (
+    FORMAT,
+    TRAINED_BY,
+    Exported,
+    checked,
+    guarded,
+    parsed,
+)
 from pointcmt_cli.engine.training import checkpoint
 from pointcmt_cli.engine.training.metrics import predict_logits
 from pointcmt_cli.engine.training.trained import Trained, open_trained
 from pointcmt_cli.errors import DataError
 from pointcmt_cli.files import plain
+from pointcmt_cli.provenance import RECORD, without_folders
 from pointcmt_cli.wording import one_line
 
 METADATA = "metadata.json"
@@ -122,6 +130,7 @@ def metadata_of(
             **{key: values[key] for key in ("distribution_version", "pointcmt", "torch")},
             "provenance": trained.provenance,
             "metrics": values["metrics"],
+            **({TRAINED_BY: without_folders(values[RECORD])} if RECORD in values else {}),
         }
     )
     return described

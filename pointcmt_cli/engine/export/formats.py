@@ -21,9 +21,10 @@ from pointcmt_cli.engine.deployed.opened_torch import METADATA, metadata_of, min
 from pointcmt_cli.engine.training import checkpoint
 from pointcmt_cli.engine.training.trained import Trained
 from pointcmt_cli.errors import PluginError, PointCMTError
-from pointcmt_cli.files import plain
+from pointcmt_cli.files import file_digest, plain
 from pointcmt_cli.models.classifier import Classifier
 from pointcmt_cli.ops.points.plain import to_onnx
+from pointcmt_cli.provenance import RECORD, record, without_folders
 from pointcmt_cli.wording import one_line
 
 Range: TypeAlias = tuple[int, int | None]
@@ -90,7 +91,7 @@ def write_onnx(trained: Trained, example: Tensor, free: bool, half: bool, path: 
         assert made is not None
         tidy(made.model)
         proto = made.model_proto
-    save_onnx(proto, metadata_of(trained, points, _precision(half)), path)
+    save_onnx(proto, described(trained, points, half), path)
     return points
 
 
@@ -107,6 +108,13 @@ def tidy(graph: Any) -> None:
     passes.RemoveUnusedFunctionsPass()(graph)
     passes.RemoveUnusedOpsetsPass()(graph)
     passes.ClearMetadataAndDocStringPass()(graph)
+
+
+def described(trained: Trained, points: Range, half: bool) -> dict[str, Any]:
+    """What the file says of itself, and the run that writes it."""
+    made = record({"checkpoint": (trained.path, file_digest(trained.path))})
+    about = metadata_of(trained, points, _precision(half))
+    return {**about, RECORD: without_folders(plain(made))}
 
 
 def save_onnx(proto: Any, metadata: Mapping[str, Any], path: Path) -> None:
@@ -129,7 +137,7 @@ def write_pt2(trained: Trained, example: Tensor, free: bool, half: bool, path: P
     with _exporting("pt2", trained), quiet():
         program, points = _captured(trained, example, free, half)
         forget(program)
-    metadata = json.dumps(metadata_of(trained, points, _precision(half)))
+    metadata = json.dumps(described(trained, points, half))
     with quiet(), path.open("wb") as file:
         torch.export.save(program, file, extra_files={METADATA: metadata})
     return points
@@ -153,7 +161,7 @@ def write_safetensors(
     points: Range = (minimum_points(trained), None) if free else (count, count)
     kept = {key: value for key, value in trained.values.items() if key != "state_dict"}
     shipped, _ = checkpoint.without_paths(plain(kept))
-    metadata = {**metadata_of(trained, points, _precision(half)), "checkpoint": shipped}
+    metadata = {**described(trained, points, half), "checkpoint": shipped}
     state = half_state(trained.model) if half else trained.model.state_dict()
     tensors = {name: value.detach().clone().contiguous() for name, value in state.items()}
     save_file(tensors, path, metadata=as_text(metadata))

@@ -8,7 +8,7 @@ often the run was killed on the way.
 import tempfile
 import time
 from collections.abc import Generator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +41,7 @@ from pointcmt_cli.engine.rendering.settings import (
 )
 from pointcmt_cli.errors import UsageError
 from pointcmt_cli.files import digest
+from pointcmt_cli.provenance import MadeBy, record, write_config
 from pointcmt_cli.records import Note, Record, Records, Result, counted
 
 
@@ -136,15 +137,20 @@ def render_views(plan: Plan, out: Path) -> Records:
         if reuse.is_same(old, items, source.classes, kept):
             yield Note(f"{out} is up to date")
         else:
-            views.write_views(
+            content = views.write_views(
                 out,
                 reuse.rows(items, kept, out, shards),
                 total=len(items),
                 shape=cameras.shape(config.color),
                 points=settings["points"],
-                attributes={**settings, "class_names": source.classes, **told(cameras, settings)},
+                attributes={
+                    **settings,
+                    "class_names": source.classes,
+                    **told(cameras, settings),
+                },
                 cameras=matrices(cameras, settings),
             )
+            write_config(out, asdict(config), {**_made(plan), "output": content})
         shards.clear()
     if config.preview:
         names = [item.name for item in plan.chosen] if only else None
@@ -159,6 +165,15 @@ def render_views(plan: Plan, out: Path) -> Records:
             "seconds": time.monotonic() - began,
         }
     )
+
+
+def _made(plan: Plan) -> MadeBy:
+    """The run that writes this file."""
+    inputs: dict[str, tuple[Path, str | None]] = {"source": (plan.source.root, None)}
+    if plan.config.views_from:
+        inputs["pictures"] = (plan.config.views_from, None)
+    distribution = plan.settings["renderer_distribution"]
+    return record(inputs, *([distribution] if distribution else []))
 
 
 def _beside(out: Path, kind: str) -> Path:

@@ -21,7 +21,7 @@ from pointcmt_cli.config import DistillConfig
 from pointcmt_cli.data.store.features import Features, read_features
 from pointcmt_cli.data.store.lock import exclusive
 from pointcmt_cli.engine.student.first_weights import fill
-from pointcmt_cli.engine.student.provenance import provenance, run_key, summary, why_anew
+from pointcmt_cli.engine.student.provenance import provenance, record_of, run_key, summary, why_anew
 from pointcmt_cli.engine.student.ranks import Alone, launch
 from pointcmt_cli.engine.student.recorded_step import check_fast, stepper
 from pointcmt_cli.engine.student.step import Meter, Resident, Step, Stepper
@@ -154,6 +154,7 @@ def finish(
     assert config.out is not None
     metrics = final_metrics(student, features, config, device, history, best)
     metrics["seconds"] = sum(row["seconds"] for row in history)
+    made = record_of(config, features)
     values = checkpoint.describe(
         student,
         group="backbones",
@@ -163,8 +164,9 @@ def finish(
         config=config,
         metrics=metrics,
         provenance=provenance(config, features, resume.key, made_by),
+        record=made,
     )
-    setup.write_run(config.out, asdict(config), history)
+    setup.write_run(config.out, asdict(config), history, made)
     if config.tensorboard:
         setup.log_tensorboard(config.out, history)
     checkpoint.save(config.out, values)

@@ -5,7 +5,6 @@ file may hold a bare state dict, or one in a field as training scripts write it,
 of the encoder must be in it; the neck and the head are the core's and start anew. No code of the file is run.
 """
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -84,15 +83,6 @@ def read_state(path: Path) -> dict[str, Tensor]:
     if not state:
         raise DataError(f"{path} holds no state dict (names and tensors)")
     return state
-
-
-def file_digest(path: Path) -> str:
-    """sha256 of the file, in hex."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise DataError(f"{path}: {(error.strerror or str(error)).lower()}") from error
 
 
 def _tensors(content: Mapping[Any, Any], prefix: str) -> dict[str, Tensor]:

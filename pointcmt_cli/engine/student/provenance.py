@@ -10,9 +10,9 @@ import torch
 from pointcmt_cli import discovery
 from pointcmt_cli.config import DistillConfig, relevant
 from pointcmt_cli.data.store.features import Features
-from pointcmt_cli.engine.student.first_weights import file_digest
 from pointcmt_cli.engine.training import setup
-from pointcmt_cli.files import digest
+from pointcmt_cli.files import digest, file_digest
+from pointcmt_cli.provenance import MadeBy, record
 
 
 def run_key(config: DistillConfig, features: Features, device: torch.device) -> str:
@@ -60,6 +60,18 @@ def provenance(
         **{name: str(attributes[name]) for name in names if name in attributes},
         "counts": features.shapes.counts(),
     }
+
+
+def record_of(config: DistillConfig, features: Features) -> MadeBy:
+    """The run that trains this student."""
+    assert config.features is not None
+    inputs: dict[str, tuple[Path, str | None]] = {
+        "features": (config.features, features.shapes.digest)
+    }
+    if config.init:
+        inputs["init"] = (config.init, _init_digest(config))
+    plugins = (("backbones", config.student), ("objectives", config.objective))
+    return record(inputs, *(discovery.find(*plugin).distribution for plugin in plugins))
 
 
 def summary(values: Mapping[str, Any], out: Path) -> dict[str, Any]:

@@ -15,9 +15,10 @@ from pointcmt_cli.data.clouds.augmentation import draw
 from pointcmt_cli.data.store.features import Features
 from pointcmt_cli.engine.student.step import Meter
 from pointcmt_cli.engine.training import checkpoint, setup
-from pointcmt_cli.files import digest
+from pointcmt_cli.files import digest, plain
 from pointcmt_cli.models.generator import Generator, generator_loss, unit_box
 from pointcmt_cli.ops.emd.distance import earth_movers_distance
+from pointcmt_cli.provenance import RECORD, record
 from pointcmt_cli.records import Note, Progress, Record
 from pointcmt_cli.splits import HELD_OUT, TRAIN
 
@@ -70,7 +71,9 @@ def train_generator(
         yield Progress("generator", epoch + 1, config.generator_epochs, "epochs", means)
     distance = held_out_emd(generator, features, config, device)
     yield Note(f"generator: held-out EMD {distance:.4f} (mean distance in the unit box)")
-    setup.write_run(config.generator, asdict(config), history)
+    assert config.features is not None
+    made = record({"features": (config.features, features.shapes.digest)})
+    setup.write_run(config.generator, asdict(config), history, made)
     values = {
         "format": checkpoint.FORMAT,
         "version": checkpoint.VERSION,
@@ -80,6 +83,7 @@ def train_generator(
         "points": generator.points,
         "metrics": {"held_out_emd": distance},
         "provenance": {"kind": "generator", "run_key": key},
+        RECORD: plain(made),
         "state_dict": {name: each.cpu() for name, each in generator.state_dict().items()},
     }
     checkpoint.save(config.generator, values)

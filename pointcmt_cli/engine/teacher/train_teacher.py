@@ -16,6 +16,7 @@ seed: 84 % on test, 82 % out of fold; 85 CPU-seconds on one EPYC core (bf16: 65)
 
 from collections.abc import Generator, Mapping
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from pointcmt_cli import discovery
 from pointcmt_cli.config import TeacherConfig
 from pointcmt_cli.data.store.features import Features, write_features
 from pointcmt_cli.data.store.lock import exclusive
@@ -33,8 +35,9 @@ from pointcmt_cli.engine.teacher.image_features import Views, encode_views
 from pointcmt_cli.engine.training import checkpoint, setup
 from pointcmt_cli.engine.training.metrics import scores
 from pointcmt_cli.errors import DataError
-from pointcmt_cli.files import digest
+from pointcmt_cli.files import digest, file_digest
 from pointcmt_cli.models.classifier import Classifier
+from pointcmt_cli.provenance import MadeBy, record
 from pointcmt_cli.records import Note, Record, Records, Result
 from pointcmt_cli.splits import HELD_OUT, TEST, TRAIN
 
@@ -84,6 +87,7 @@ def train(config: TeacherConfig) -> Records:
         epochs = kept["metrics"]["selected_epoch"] if kept else selected(history)
         logits = yield from out_of_fold(features, model.width, config, device, epochs)
         features = replace(features, oof_logits=logits)
+    made = record_of(config, shapes)
     if not kept:
         kept = checkpoint.describe(
             model,
@@ -94,12 +98,13 @@ def train(config: TeacherConfig) -> Records:
             config=config,
             metrics=final_metrics(features, history, config),
             provenance=provenance(model, shapes, config, key),
+            record=made,
         )
-        setup.write_run(out, asdict(config), history)
+        setup.write_run(out, asdict(config), history, made)
         checkpoint.save(out, kept)
         if config.tensorboard:
             setup.log_tensorboard(out, history)
-    write_features(features_file, features, feature_attributes(config, kept))
+    write_features(features_file, features, feature_attributes(config, kept), made)
     resume.clear()
     yield Result(summary(kept, config))
 
@@ -226,6 +231,16 @@ def provenance(
         },
         "counts": shapes.counts(),
     }
+
+
+def record_of(config: TeacherConfig, shapes: ShapeSet) -> MadeBy:
+    """The run that trains this teacher."""
+    views_file, _, _ = files(config)
+    inputs: dict[str, tuple[Path, str | None]] = {"views": (views_file, shapes.digest)}
+    if config.weights:
+        inputs["weights"] = (config.weights, file_digest(config.weights))
+    assert config.teacher is not None
+    return record(inputs, discovery.find("teachers", config.teacher).distribution)
 
 
 def feature_attributes(config: TeacherConfig, kept: Mapping[str, Any]) -> dict[str, Any]:

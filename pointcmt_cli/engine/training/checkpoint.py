@@ -19,6 +19,7 @@ from pointcmt_cli import discovery
 from pointcmt_cli.errors import DataError
 from pointcmt_cli.files import atomic, plain
 from pointcmt_cli.models.classifier import Classifier
+from pointcmt_cli.provenance import RECORD, MadeBy, without_folders
 
 FORMAT = "pointcmt-checkpoint"
 VERSION = 1
@@ -81,6 +82,7 @@ def describe(
     config: Any,
     metrics: Mapping[str, Any],
     provenance: Mapping[str, Any],
+    record: MadeBy | None = None,
 ) -> dict[str, Any]:
     """The flat dict of a classifier: plug-in and its distribution, classes, config, metrics, weights."""
     plugin = discovery.find(group, name)
@@ -99,6 +101,7 @@ def describe(
         "config": plain(asdict(config)),
         "metrics": plain(dict(metrics)),
         "provenance": plain(dict(provenance)),
+        **({RECORD: plain(record)} if record else {}),
         "state_dict": {key: value.detach().cpu() for key, value in model.state_dict().items()},
     }
 
@@ -121,10 +124,13 @@ def without_paths(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]
         shortened.append(place)
         return found[-1].name
 
-    return {
+    shipped = {
         key: cut(value, key) if key in ("config", "provenance") else value
         for key, value in values.items()
-    }, shortened
+    }
+    if RECORD in values:
+        shipped[RECORD] = without_folders(values[RECORD])
+    return shipped, shortened
 
 
 def rebuild(values: Mapping[str, Any], path: Path) -> Classifier:

@@ -19,6 +19,7 @@ from pointcmt_cli.config import Precision
 from pointcmt_cli.engine.training import checkpoint
 from pointcmt_cli.errors import DataError, PointCMTError, UsageError
 from pointcmt_cli.files import atomic, plain
+from pointcmt_cli.provenance import write_config
 from pointcmt_cli.wording import missing_package
 
 
@@ -210,10 +211,14 @@ class Resume:
         self.path.unlink(missing_ok=True)
 
 
-def write_run(out: Path, config: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> None:
-    """OUT.config.json and OUT.metrics.csv beside a checkpoint, atomically."""
-    with atomic(out.with_suffix(".config.json")) as temporary:
-        temporary.write_text(json.dumps(plain(config), indent=2, default=str) + "\n")
+def write_run(
+    out: Path,
+    config: Mapping[str, Any],
+    history: Sequence[Mapping[str, Any]],
+    record: Mapping[str, Any],
+) -> None:
+    """OUT.config.json, the settings and the run's record, and OUT.metrics.csv beside a checkpoint, atomically."""
+    write_config(out, config, record)
     columns = list(dict.fromkeys(key for row in history for key in row))
     with (
         atomic(out.with_suffix(".metrics.csv")) as temporary,
