@@ -1,6 +1,5 @@
 """`pointcmt data`: `list` what can be had, `download` it, `verify` what is there."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -44,24 +43,8 @@ def list_data_sets(json: JsonOption = False) -> None:
 
 
 @app.command("download")
-def download(
-    name: Annotated[
-        str, typer.Argument(help="A name from `pointcmt data list`.", show_default=False)
-    ],
-    accept_terms: Annotated[
-        bool,
-        typer.Option("--accept-terms", help="I have read and accept the data set's terms of use."),
-    ] = DownloadConfig.accept_terms,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out",
-            help="Folder of the data set; its name, in --work.",
-            rich_help_panel=options.FILES,
-        ),
-    ] = DownloadConfig.out,
-    work: options.WorkOption = DownloadConfig.work,
-) -> None:
+@options.of(DownloadConfig)
+def download(config: DownloadConfig) -> None:
     """Download a data set, check it, unpack it. Interrupted or killed, the same line goes on.
 
     Example: pointcmt data download modelnet40
@@ -69,7 +52,6 @@ def download(
     from pointcmt_cli import console
     from pointcmt_cli.engine.datasets.download import download as stage
 
-    config = DownloadConfig(name=name, work=work, out=out, accept_terms=accept_terms)
     result = console.follow(stage(config))
     if not result["present"]:
         checked = result["checksum"] or "no checksum is published, the archive's own was right"
@@ -79,20 +61,8 @@ def download(
 
 
 @app.command("verify")
-def verify(
-    source: Annotated[
-        Path, typer.Argument(metavar="DIR", help="Folder of a data set.", show_default=False)
-    ],
-    variant: Annotated[
-        str | None,
-        typer.Option(help="Which one, where a folder holds several.", show_default=False),
-    ] = VerifyConfig.variant,
-    workers: Annotated[
-        int | None,
-        typer.Option(min=1, help="Processes; one per core.", show_default=False),
-    ] = VerifyConfig.workers,
-    json: JsonOption = False,
-) -> None:
+@options.of(VerifyConfig)
+def verify(config: VerifyConfig, *, json: JsonOption = False) -> None:
     """Read every shape of a folder and count them; exit status 1 when anything is damaged or missing.
 
     Example: pointcmt data verify modelnet40
@@ -100,7 +70,6 @@ def verify(
     from pointcmt_cli import console
     from pointcmt_cli.engine.datasets.verify import verify as stage
 
-    config = VerifyConfig(source=source, variant=variant, workers=workers)
     result = console.follow(stage(config), resumes=False)
     if json:
         console.print_json(result)

@@ -1,91 +1,14 @@
 """`pointcmt export`: a checkpoint in, a file to deploy out, proved equal."""
 
-from pathlib import Path
-from typing import Annotated, Any, Literal
-
-import typer
+from typing import Any
 
 from pointcmt_cli.commands import options
 from pointcmt_cli.config import ExportConfig
 from pointcmt_cli.wording import from_to, percent
 
-FORMAT, PROOF = "Format", "Proof"
 
-
-def export(
-    checkpoint: Annotated[
-        Path,
-        typer.Argument(
-            help="A student's .pt; looked for here, then in --work.", show_default=False
-        ),
-    ],
-    format: Annotated[
-        Literal["onnx", "pt2", "safetensors"],
-        typer.Option(
-            "--format",
-            help="onnx (any runtime), pt2 (torch.export), or safetensors (weights and what rebuilds the network).",
-            rich_help_panel=FORMAT,
-        ),
-    ] = ExportConfig.format,
-    half: Annotated[
-        bool,
-        typer.Option(
-            "--half",
-            help="Weights in 16 bits: half the size, computed in 32.",
-            rich_help_panel=FORMAT,
-        ),
-    ] = ExportConfig.half,
-    int8: Annotated[
-        bool,
-        typer.Option(
-            "--int8",
-            help="Layers in 8 bits (ONNX), calibrated on the held-out split.",
-            rich_help_panel=FORMAT,
-        ),
-    ] = ExportConfig.int8,
-    max_drop: Annotated[
-        float,
-        typer.Option(
-            min=0.0,
-            max=1.0,
-            help="Share of the held-out split that --half or --int8 may lose.",
-            rich_help_panel=PROOF,
-        ),
-    ] = ExportConfig.max_drop,
-    tolerance: Annotated[
-        float,
-        typer.Option(
-            min=0.0,
-            help="Largest difference of any probability from eager's that passes.",
-            rich_help_panel=PROOF,
-        ),
-    ] = ExportConfig.tolerance,
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            "--data",
-            help="features.h5 or views.h5 with the 64 real clouds of the comparison; by default the one in --work.",
-            rich_help_panel=PROOF,
-        ),
-    ] = None,
-    compiled: Annotated[
-        bool,
-        typer.Option(
-            "--compiled/--no-compiled",
-            help="Also time torch.compile, which takes up to a minute to compile.",
-            rich_help_panel=PROOF,
-        ),
-    ] = ExportConfig.compiled,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out",
-            help="The file; CHECKPOINT's name with the format's ending, in --work.",
-            rich_help_panel=options.FILES,
-        ),
-    ] = None,
-    work: options.WorkOption = ExportConfig.work,
-) -> None:
+@options.of(ExportConfig)
+def export(config: ExportConfig) -> None:
     """Write a student as ONNX, torch.export or safetensors file, compared with the checkpoint on 64 real clouds.
 
     Batch size and number of points are free, as far as the network allows it.
@@ -95,24 +18,14 @@ def export(
     from pointcmt_cli import console
     from pointcmt_cli.engine.export.export import export as stage
 
-    config = ExportConfig(
-        checkpoint=checkpoint,
-        format=format,
-        work=work,
-        out=out,
-        data=data,
-        tolerance=tolerance,
-        half=half,
-        int8=int8,
-        max_drop=max_drop,
-        compiled=compiled,
-    )
     result = console.follow(stage(config), resumes=False)
-    kind = format if result["precision"] == "float32" else f"{format}, {result['precision']}"
+    kind: str = config.format
+    if result["precision"] != "float32":
+        kind += f", {result['precision']}"
     variant = f" ({result['variant']})" if result["variant"] else ""
     title = f"{result['out']}: {result['name']}{variant}, {kind}"
     console.table(title, ["", "value"], _rows(result))
-    loss = f" but for {result['precision']}'s rounding" if half or int8 else ""
+    loss = f" but for {result['precision']}'s rounding" if config.half or config.int8 else ""
     console.line(f"{result['out']} written, equal to {result['checkpoint']}{loss}")
 
 

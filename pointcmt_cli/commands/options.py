@@ -1,126 +1,167 @@
-"""Options that several commands share, each said once: name, help, panel; and the `KEY=VALUE` reader for plug-ins.
+"""A command's options, made from its stage's config. In: a dataclass of Settings; out: a function that Typer can call.
 
-A command annotates a parameter with one of these types and takes its default from the stage's config.
+Every command made here also takes `--config FILE` and `--print-config`.
 """
 
+import inspect
 import math
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Annotated, Literal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, fields
+from typing import Annotated, Any, get_args, get_origin
 
 import typer
 
-from pointcmt_cli.config import Device, Precision
+from pointcmt_cli.commands import settings_file
+from pointcmt_cli.config.setting import Setting, settings_of
 from pointcmt_cli.errors import UsageError
 
-FILES = "Files"
-"""Panel of the options that say where things are read and written."""
-PLUGIN = "Plug-in"
-"""Panel of the options that choose a plug-in and its options."""
-RUN = "Run"
-"""Panel of the options that say how a stage runs: seed, device, workers, force."""
-TRAINING = "Training"
-"""Panel of the options that say how a network is trained."""
-SCORING = "Scoring"
-"""Panel of the options that say how a checkpoint is scored."""
-ROBUSTNESS = "Robustness"
-"""Panel of the options that say what is done to the clouds before they are scored."""
+
+def of(stage: type, **instead: Setting | None) -> Callable[[Callable[..., None]], Any]:
+    """Decorate `command(config, *, own options)`: Typer gets an option for every Setting of the config.
+
+    `instead` replaces the Setting of one field, or leaves the field at its default (None).
+    """
+    replaced = {
+        name: (kind, instead.get(name, setting))
+        for name, (kind, setting) in settings_of(stage).items()
+    }
+    taken = {name: (kind, each) for name, (kind, each) in replaced.items() if each is not None}
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
+        kinds = {name: kind for name, (kind, _) in taken.items()}
+        kinds |= {each.name: get_args(each.annotation)[0] for each in own}
+        sources = {name: each.source for name, (_, each) in taken.items()}
+
+        def run(context: typer.Context, **given: Any) -> None:
+            given.pop("config")
+            if given.pop("print_config"):
+                typer.echo(settings_file.written(context, given, kinds, infos, sources), nl=False)
+                return
+            values = {
+                name: built(given.pop(name), kind, each, name)
+                for name, (kind, each) in taken.items()
+            }
+            command(stage(**values), **given)
+
+        parameters = [
+            inspect.Parameter(
+                "context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context
+            ),
+            *(parameter(stage, name, *each) for name, each in taken.items()),
+            *(each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own),
+            *settings_file.parameters(kinds),
+        ]
+        parameters.sort(key=lambda each: each.default is not inspect.Parameter.empty)
+        parameters = [
+            each.replace(kind=inspect.Parameter.KEYWORD_ONLY) if index else each
+            for index, each in enumerate(parameters)
+        ]
+        infos = {each.name: get_args(each.annotation)[-1] for each in parameters[1:]}
+        run.__name__, run.__doc__, run.__module__ = (
+            command.__name__,
+            command.__doc__,
+            command.__module__,
+        )
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {each.name: each.annotation for each in parameters}
+        return run
+
+    return decorate
 
 
-def _positive(value: float) -> float:
-    if not math.isfinite(value) or value <= 0:
-        raise UsageError(f"--lr {value}: a positive number is needed")
+def parameter(stage: type, name: str, kind: Any, setting: Setting) -> inspect.Parameter:
+    """One field as Typer wants it."""
+    default = next(each.default for each in fields(stage) if each.name == name)
+    shared: dict[str, Any] = {
+        "help": setting.help,
+        "metavar": setting.metavar,
+        "min": setting.low,
+        "max": setting.high,
+        "rich_help_panel": setting.panel,
+        "show_default": setting.shown,
+        "file_okay": setting.file,
+        "dir_okay": setting.folder,
+        "readable": setting.readable,
+    }
+    info = (
+        typer.Argument(**shared)
+        if setting.argument
+        else typer.Option(
+            flag_of(name, kind, setting),
+            hidden=setting.hidden,
+            callback=positive if setting.positive else None,
+            **shared,
+        )
+    )
+    typed: Any = kind
+    if many(kind):
+        typed = str if setting.commas else list[element(kind)]  # type: ignore[misc]
+        if default == ():
+            typed, default = typed | None, None
+        elif default is not MISSING:
+            default = list(default)
+    elif keyed(kind):
+        typed, default = list[str] | None, None
+    empty = inspect.Parameter.empty
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=empty if default is MISSING else default,
+        annotation=Annotated[typed, info],
+    )
+
+
+def flag_of(name: str, kind: Any, setting: Setting) -> str:
+    """How the option is typed; a switch that can be left open has two forms."""
+    flag = setting.flag or f"--{name.replace('_', '-')}"
+    return f"{flag}/--no-{flag[2:]}" if "/" not in flag and kind == bool | None else flag
+
+
+def built(value: Any, kind: Any, setting: Setting, name: str) -> Any:
+    """What was typed, as the config holds it."""
+    flag = setting.flag or f"--{name.replace('_', '-')}"
+    if keyed(kind):
+        return parse_options(value or [])
+    if many(kind):
+        return separated(value, flag, kind, setting) if setting.commas else tuple(value or ())
     return value
 
 
-WorkOption = Annotated[
-    Path,
-    typer.Option(
-        "--work",
-        metavar="DIR",
-        file_okay=False,
-        help="Folder of every file that is not named explicitly; made when it is not there.",
-        rich_help_panel=FILES,
-    ),
-]
-DeviceOption = Annotated[
-    Device,
-    typer.Option("--device", help="auto: CUDA when there is one.", rich_help_panel=RUN),
-]
-PrecisionOption = Annotated[
-    Precision,
-    typer.Option(
-        "--precision", help="auto: fp32 on a CPU, bf16 autocast on CUDA.", rich_help_panel=RUN
-    ),
-]
-SeedOption = Annotated[
-    int,
-    typer.Option(
-        "--seed",
-        min=0,
-        help="Same seed, same machine: the same bytes.",
-        rich_help_panel=RUN,
-    ),
-]
-ForceOption = Annotated[
-    bool,
-    typer.Option(
-        "--force",
-        help="Make the output anew, even where one is there already.",
-        rich_help_panel=RUN,
-    ),
-]
+def separated(typed: str | None, flag: str, kind: Any, setting: Setting) -> tuple[Any, ...]:
+    """`1024,512` or `z,so3` as values, each once."""
+    words = [word.strip().lower() for word in typed.split(",")] if typed else []
+    choices = get_args(element(kind))
+    if choices:
+        if not set(words) <= set(choices):
+            wanted = f"{', '.join(choices)} or both"
+            raise UsageError(f"{flag} {typed}: {wanted}, as in {flag} {setting.commas}")
+        return tuple(dict.fromkeys(words))
+    if not all(word.isdecimal() and int(word) for word in words):
+        raise UsageError(f"{flag} {typed}: whole numbers are needed, as in {flag} {setting.commas}")
+    return tuple(dict.fromkeys(int(word) for word in words))
 
-BatchSizeOption = Annotated[
-    int, typer.Option("--batch-size", min=2, help="Shapes per step.", rich_help_panel=TRAINING)
-]
-LearningRateOption = Annotated[
-    float,
-    typer.Option(
-        "--lr", callback=_positive, help="Learning rate at the start.", rich_help_panel=TRAINING
-    ),
-]
-WeightDecayOption = Annotated[
-    float,
-    typer.Option(
-        "--weight-decay", min=0.0, help="The optimizer's weight decay.", rich_help_panel=TRAINING
-    ),
-]
-TensorboardOption = Annotated[
-    bool,
-    typer.Option(
-        "--tensorboard",
-        help="Write TensorBoard scalars beside the checkpoint.",
-        rich_help_panel=RUN,
-    ),
-]
-VotesOption = Annotated[
-    int,
-    typer.Option(
-        "--votes",
-        min=1,
-        help="Passes averaged per shape: the first as it is, the others scaled per axis by 0.85 to 1.15; "
-        "shown beside the single pass.",
-        rich_help_panel=SCORING,
-    ),
-]
-CorruptOption = Annotated[
-    Literal["modelnet-c", "all"] | None,
-    typer.Option(
-        "--corrupt",
-        help="ModelNet-C's seven corruptions at five severities, made on the fly; all: also fewer points and "
-        "rotations.",
-        rich_help_panel=ROBUSTNESS,
-    ),
-]
-ScoredDataOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--data",
-        help="features.h5 or views.h5; by default the one in --work. A teacher needs views.h5.",
-        rich_help_panel=FILES,
-    ),
-]
+
+def many(kind: Any) -> bool:
+    """A tuple of any length."""
+    return get_origin(kind) is tuple
+
+
+def element(kind: Any) -> Any:
+    """The type of each value of a tuple."""
+    return get_args(kind)[0]
+
+
+def keyed(kind: Any) -> bool:
+    """Options of a plug-in by their names."""
+    return get_origin(kind) is Mapping
+
+
+def positive(param: typer.CallbackParam, value: float) -> float:
+    """Refuse what cannot be a learning rate."""
+    if not math.isfinite(value) or value <= 0:
+        raise UsageError(f"{param.opts[0]} {value}: a positive number is needed")
+    return value
 
 
 def parse_options(pairs: Sequence[str]) -> dict[str, str]:

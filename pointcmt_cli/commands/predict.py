@@ -1,54 +1,26 @@
 """`pointcmt predict`: mesh or cloud files in, classes out."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from pointcmt_cli.commands import options
-from pointcmt_cli.config import Axis, PredictConfig
+from pointcmt_cli.config import PredictConfig
+from pointcmt_cli.config.deploying import ANSWER
 from pointcmt_cli.wording import percent
 
 
+@options.of(PredictConfig)
 def predict(
-    checkpoint: Annotated[
-        Path,
-        typer.Argument(
-            metavar="MODEL",
-            help="A student's .pt, .onnx, .safetensors or .pt2; looked for here, then in --work.",
-            show_default=False,
-        ),
-    ],
-    files: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="FILES...",
-            help="Meshes (.off .obj .ply .stl .glb) or clouds (.npy .npz .ply .xyz .txt .pcd).",
-            show_default=False,
-            readable=False,  # said file by file
-        ),
-    ],
-    top: Annotated[
-        int, typer.Option(min=1, help="Classes shown per file.", rich_help_panel="Answer")
-    ] = PredictConfig.top,
-    up: Annotated[
-        Axis | None,
-        typer.Option(
-            "--up",
-            help="The axis of the files that points up; by default as in the data set that it was trained on.",
-            show_default=False,
-            rich_help_panel="Answer",
-        ),
-    ] = PredictConfig.up,
-    work: options.WorkOption = PredictConfig.work,
-    device: options.DeviceOption = PredictConfig.device,
+    config: PredictConfig,
+    *,
     json: Annotated[
         bool,
         typer.Option(
             "--json",
             help="One JSON document on standard output, and nothing else there.",
-            rich_help_panel="Answer",
+            rich_help_panel=ANSWER,
         ),
     ] = False,
 ) -> None:
@@ -62,15 +34,12 @@ def predict(
     from pointcmt_cli import console
     from pointcmt_cli.engine.deployed.predict import predict as stage
 
-    config = PredictConfig(
-        checkpoint=checkpoint, files=tuple(files), work=work, top=top, up=up, device=device
-    )
     result = console.follow(stage(config), resumes=False, each=None if json else _show)
     if json:
         console.print_json(result)
     if result["failed"]:
         if not json:
-            console.line(f"{result['failed']} of {len(files)} files could not be read")
+            console.line(f"{result['failed']} of {len(config.files)} files could not be read")
         raise typer.Exit(1)
 
 

@@ -28,7 +28,7 @@ def demo(config: DemoConfig) -> Records:
         render(
             RenderConfig(
                 meshes,
-                config.work,
+                work=config.work,
                 rig=config.rig,
                 image_size=config.image_size,
                 force=True,
@@ -37,7 +37,7 @@ def demo(config: DemoConfig) -> Records:
         )
     )
     teacher = yield from _values(
-        train_teacher(TeacherConfig(config.work, seed=config.seed, device=config.device))
+        train_teacher(TeacherConfig(work=config.work, seed=config.seed, device=config.device))
     )
     scores = {"teacher": teacher["test"]}
     for label, objective in (

@@ -6,20 +6,28 @@ from typing import Annotated
 import typer
 
 from pointcmt_cli.commands import options
-from pointcmt_cli.commands.evaluate.evaluate import evaluate as score
-from pointcmt_cli.config import EvaluateConfig
+from pointcmt_cli.commands.evaluate import tables
+from pointcmt_cli.commands.evaluate.evaluate import scored
+from pointcmt_cli.config import EvaluateConfig, Setting
+from pointcmt_cli.config.setting import FILES
 from pointcmt_cli.errors import UsageError
 
 
+@options.of(
+    EvaluateConfig,
+    checkpoints=Setting(
+        "Two or more .pt of one data set; looked for here, then in --work.",
+        metavar="CHECKPOINT CHECKPOINT...",
+        argument=True,
+        shown=False,
+    ),
+    batch_size=None,
+    points=None,
+    rotations=None,
+)
 def compare(
-    checkpoints: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="CHECKPOINT CHECKPOINT...",
-            help="Two or more .pt of one data set; looked for here, then in --work.",
-            show_default=False,
-        ),
-    ],
+    config: EvaluateConfig,
+    *,
     report: Annotated[
         Path | None,
         typer.Option(
@@ -27,32 +35,18 @@ def compare(
             metavar="DIR",
             file_okay=False,
             help="Folder of the page; by default `compare` in --work.",
-            rich_help_panel=options.FILES,
+            rich_help_panel=FILES,
         ),
     ] = None,
-    votes: options.VotesOption = EvaluateConfig.votes,
-    corrupt: options.CorruptOption = EvaluateConfig.corrupt,
-    data: options.ScoredDataOption = EvaluateConfig.data,
-    work: options.WorkOption = EvaluateConfig.work,
-    seed: options.SeedOption = EvaluateConfig.seed,
-    device: options.DeviceOption = EvaluateConfig.device,
 ) -> None:
     """Put checkpoints side by side on one page: scores, tests of their differences, curves, where they disagree.
 
     It is `evaluate` with several checkpoints and a report.
     Example: pointcmt compare pointnet2.pt pointnet2-none.pt
     """
-    if len(checkpoints) < 2:
+    if len(config.checkpoints) < 2:
         raise UsageError(
-            f"compare takes two checkpoints or more; for {checkpoints[0]} alone: pointcmt evaluate --report DIR"
+            f"compare takes two checkpoints or more; for {config.checkpoints[0]} alone: "
+            "pointcmt evaluate --report DIR"
         )
-    score(
-        checkpoints,
-        votes=votes,
-        corrupt=corrupt,
-        data=data,
-        work=work,
-        seed=seed,
-        device=device,
-        report=work / "compare" if report is None else report,
-    )
+    tables.show(scored(config, report or config.work / "compare"), False)

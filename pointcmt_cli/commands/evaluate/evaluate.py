@@ -1,59 +1,33 @@
 """`pointcmt evaluate`: checkpoints in, scores out."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, cast, get_args
+from typing import Annotated, Any
 
 import typer
 
+from pointcmt_cli import console
 from pointcmt_cli.commands import options
 from pointcmt_cli.commands.evaluate import tables
-from pointcmt_cli.config import EvaluateConfig, Rotations
-from pointcmt_cli.errors import PointCMTError, UsageError
+from pointcmt_cli.config import EvaluateConfig
+from pointcmt_cli.config.scoring import SCORING
+from pointcmt_cli.config.setting import FILES
+from pointcmt_cli.errors import PointCMTError
 
 
+@options.of(EvaluateConfig)
 def evaluate(
-    checkpoints: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="CHECKPOINT...",
-            help="A student's or a teacher's .pt, or several; looked for here, then in --work.",
-            show_default=False,
-        ),
-    ],
-    votes: options.VotesOption = EvaluateConfig.votes,
+    config: EvaluateConfig,
+    *,
     per_class: Annotated[
         bool,
         typer.Option(
             "--per-class",
             help="Also every class: precision, recall, F1, and what it is taken for.",
-            rich_help_panel=options.SCORING,
+            rich_help_panel=SCORING,
         ),
     ] = False,
-    batch_size: Annotated[
-        int, typer.Option(min=1, help="Shapes per batch.", rich_help_panel=options.SCORING)
-    ] = EvaluateConfig.batch_size,
-    corrupt: options.CorruptOption = EvaluateConfig.corrupt,
-    points: Annotated[
-        str | None,
-        typer.Option(
-            metavar="N,...",
-            help="Also with so many points, e.g. 1024,512,256,128,64.",
-            rich_help_panel=options.ROBUSTNESS,
-        ),
-    ] = None,
-    rotations: Annotated[
-        str | None,
-        typer.Option(
-            metavar="z,so3",
-            help="Also turned about the vertical axis (z) or by any rotation (so3).",
-            rich_help_panel=options.ROBUSTNESS,
-        ),
-    ] = None,
-    data: options.ScoredDataOption = EvaluateConfig.data,
-    work: options.WorkOption = EvaluateConfig.work,
-    seed: options.SeedOption = EvaluateConfig.seed,
-    device: options.DeviceOption = EvaluateConfig.device,
     report: Annotated[
         Path | None,
         typer.Option(
@@ -61,7 +35,7 @@ def evaluate(
             metavar="DIR",
             file_okay=False,
             help="Also write report.html (one page, no network needed), MODEL_CARD.md and evaluation.json there.",
-            rich_help_panel=options.FILES,
+            rich_help_panel=FILES,
         ),
     ] = None,
     fail_under: Annotated[
@@ -84,25 +58,7 @@ def evaluate(
 
     Example: pointcmt evaluate pointnet2.pt --votes 10 --report out
     """
-    from pointcmt_cli import console
-    from pointcmt_cli.engine.evaluation.evaluate import evaluate as stage
-    from pointcmt_cli.engine.report.report import report as with_report
-
-    config = EvaluateConfig(
-        checkpoints=tuple(checkpoints),
-        work=work,
-        data=data,
-        votes=votes,
-        corrupt=corrupt,
-        points=_counts(points),
-        rotations=_rotations(rotations),
-        batch_size=batch_size,
-        seed=seed,
-        device=device,
-        command=("pointcmt", *sys.argv[1:]),
-    )
-    records = stage(config) if report is None else with_report(config, report)
-    result = console.follow(records, resumes=False)
+    result = scored(config, report)
     if json:
         console.print_json(result)
     else:
@@ -111,20 +67,14 @@ def evaluate(
         _check(result, fail_under)
 
 
-def _counts(typed: str | None) -> tuple[int, ...]:
-    """`1024,512` as numbers, each once."""
-    words = typed.split(",") if typed else []
-    if not all(word.strip().isdecimal() and int(word) for word in words):
-        raise UsageError(f"--points {typed}: whole numbers are needed, as in --points 1024,512,256")
-    return tuple(dict.fromkeys(int(word) for word in words))
+def scored(config: EvaluateConfig, report: Path | None) -> dict[str, Any]:
+    """The evaluation document of what was typed, and its report's files where a folder is named."""
+    from pointcmt_cli.engine.evaluation.evaluate import evaluate as stage
+    from pointcmt_cli.engine.report.report import report as with_report
 
-
-def _rotations(typed: str | None) -> tuple[Rotations, ...]:
-    """`z,so3` as they are named, each once."""
-    words = [word.strip().lower() for word in typed.split(",")] if typed else []
-    if not set(words) <= set(get_args(Rotations)):
-        raise UsageError(f"--rotations {typed}: z, so3 or both, as in --rotations z,so3")
-    return cast(tuple[Rotations, ...], tuple(dict.fromkeys(words)))
+    config = replace(config, command=("pointcmt", *sys.argv[1:]))
+    records = stage(config) if report is None else with_report(config, report)
+    return console.follow(records, resumes=False)
 
 
 def _check(result: dict[str, Any], least: float) -> None:

@@ -10,14 +10,16 @@ from typing import Any
 import numpy as np
 from scipy.stats import ttest_rel
 
-from pointcmt_cli.config import relevant
+from pointcmt_cli.config import DistillConfig, TeacherConfig, deciding
 from pointcmt_cli.engine.evaluation.naming import shown_split
 from pointcmt_cli.engine.training.metrics import spread
 from pointcmt_cli.files import digest
 
 Run = Mapping[str, Any]
-NOT_SETTINGS = ("seed", "device", "views")
-"""Beside `config.IDLE`: what may differ within a group."""
+WITHIN = ("seed", "device")
+"""Settings that differ within a group, by what a group is: one training, repeated, wherever it ran."""
+MADE = ("views_digest", "init_digest", "weights_digest")
+"""The hashes by which a checkpoint says what it was made from."""
 GENERATOR = "generator_"
 OBJECTIVE = ("objective", "objective_options", "teacher", GENERATOR)
 """How the settings begin in which a student and its plain twin may differ."""
@@ -25,16 +27,17 @@ OBJECTIVE = ("objective", "objective_options", "teacher", GENERATOR)
 
 def group_of(run: Run) -> str:
     """A short hash of everything that decides the weights, but the seed."""
-    return digest(run["name"], run["options"], settings(run), origin(run))[:12]
+    return digest(run["name"], options(run), settings(run), origin(run))[:12]
 
 
 def settings(run: Run) -> dict[str, Any]:
     """What the runs of a group have in common; generator and teacher only where the student learns from them."""
     idle = () if run["uses_generator"] else (GENERATOR,)
+    stage = TeacherConfig if run["is_teacher"] else DistillConfig
     found = {
         key: value
-        for key, value in relevant(run["config"]).items()
-        if key not in NOT_SETTINGS and not key.startswith(idle)
+        for key, value in deciding(run["config"], stage).items()
+        if key not in WITHIN and not key.startswith(idle)
     }
     taught = not run["is_teacher"] and not run["plain"]
     return found | ({"teacher": run["provenance"].get("teacher")} if taught else {})
@@ -42,13 +45,18 @@ def settings(run: Run) -> dict[str, Any]:
 
 def origin(run: Run) -> list[Any]:
     """What a run was made from, as its file says it."""
-    return [run["provenance"].get(key) for key in ("kind", "views_digest", "init_digest")]
+    return [run["provenance"].get(key) for key in ("kind", *MADE)]
+
+
+def options(run: Run) -> dict[str, Any]:
+    """The plug-in's options, but for the file of its first weights."""
+    return {key: value for key, value in run["options"].items() if key != "weights"}
 
 
 def twin_of(run: Run) -> str:
     """Equal for a student and for the plain student that was trained in the same way."""
     same = {key: value for key, value in settings(run).items() if not key.startswith(OBJECTIVE)}
-    return digest(run["name"], run["options"], same, origin(run))
+    return digest(run["name"], options(run), same, origin(run))
 
 
 def groups(runs: Sequence[Run]) -> list[dict[str, Any]]:
@@ -157,15 +165,17 @@ def _names(runs: Sequence[Run]) -> list[str]:
 
 def _all(run: Run) -> dict[str, Any]:
     """The settings, and of what it was made from the start of each hash."""
-    made = {key: run["provenance"].get(key) for key in ("views_digest", "init_digest")}
-    words = {"views_digest": "views", "init_digest": "init"}
+    made = {
+        key: run["provenance"].get(key)
+        for key in MADE
+        if key in run["provenance"] or key != "weights_digest"
+    }
+    words = {"views_digest": "views", "init_digest": "init", "weights_digest": "weights"}
     return settings(run) | {words[key]: str(value or "none")[:6] for key, value in made.items()}
 
 
 def _short(run: Run) -> str:
-    options = ", ".join(f"{key}={value}" for key, value in run["options"].items())
+    chosen = ", ".join(f"{key}={value}" for key, value in options(run).items())
     what = "teacher" if run["is_teacher"] else run["objective"]
     more = ", ".join(f"{key}={value}" for key, value in run["objective_options"].items())
-    return (
-        f"{run['name']}{f' ({options})' if options else ''}, {what}{f' ({more})' if more else ''}"
-    )
+    return f"{run['name']}{f' ({chosen})' if chosen else ''}, {what}{f' ({more})' if more else ''}"

@@ -1,14 +1,13 @@
 """What a student's checkpoint says of itself and of what it was made from."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from pointcmt_cli import discovery
-from pointcmt_cli.config import DistillConfig, relevant
+from pointcmt_cli.config import DistillConfig, deciding
 from pointcmt_cli.data.store.features import Features
 from pointcmt_cli.engine.training import setup
 from pointcmt_cli.files import digest, file_digest
@@ -17,7 +16,7 @@ from pointcmt_cli.provenance import MadeBy, record
 
 def run_key(config: DistillConfig, features: Features, device: torch.device) -> str:
     """Changes whenever the weights could: settings, input, plug-in versions, device."""
-    settings = relevant(asdict(config))
+    settings = deciding(config)
     plugins = [
         discovery.find("backbones", config.student),
         discovery.find("objectives", config.objective),
@@ -29,7 +28,7 @@ def run_key(config: DistillConfig, features: Features, device: torch.device) -> 
 
 def why_anew(values: Mapping[str, Any], config: DistillConfig, features: Features) -> str:
     """What differs from the run that made an older checkpoint."""
-    settings = (relevant(values["config"]), relevant(asdict(config)))
+    settings = (deciding(values["config"], DistillConfig), deciding(config))
     changes = setup.changes(*settings)
     if values["provenance"].get("features_digest") != features.shapes.digest:
         changes.insert(0, "the features")

@@ -3,34 +3,21 @@
 In: a config, the shapes, the device; out: a Classifier with its first weights. Plug-in names are only data here.
 """
 
-from collections.abc import Generator, Mapping
-from dataclasses import asdict, replace
+from collections.abc import Generator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from pointcmt_cli import discovery
-from pointcmt_cli.config import EPOCHS, FROZEN_EPOCHS, TeacherConfig
+from pointcmt_cli.config import EPOCHS, FROZEN_EPOCHS, TeacherConfig, deciding
 from pointcmt_cli.data.store.views import ShapeSet
 from pointcmt_cli.engine.training import checkpoint, setup
 from pointcmt_cli.errors import PluginError, PointCMTError, UsageError
-from pointcmt_cli.files import digest, plain
+from pointcmt_cli.files import digest
 from pointcmt_cli.models.classifier import Classifier
 from pointcmt_cli.records import Note, Record
-
-IDLE = (
-    "work",
-    "views",
-    "out",
-    "features",
-    "preference",
-    "weights",
-    "device",
-    "force",
-    "tensorboard",
-)
-"""Settings that cannot change the weights by themselves: the network's first weights are hashed, as is the device."""
 
 
 def resolve(config: TeacherConfig) -> TeacherConfig:
@@ -39,6 +26,9 @@ def resolve(config: TeacherConfig) -> TeacherConfig:
         raise UsageError("weights are given twice: --weights and --option weights=…")
     if config.folds == 1 or config.folds < 0:
         raise UsageError(f"--folds {config.folds}: 0 (none) or at least 2")
+    options = dict(config.teacher_options)
+    if (weights := options.pop("weights", None)) is not None:  # one setting, however it is given
+        config = replace(config, weights=Path(str(weights)), teacher_options=options)
     views, out, features = files(config)
     return replace(config, views=views, out=out, features=features)
 
@@ -87,7 +77,13 @@ def settled(config: TeacherConfig, encoder: Any, device: torch.device) -> Teache
     """The settings that depend on device and network."""
     freeze = device.type == "cpu" if config.freeze is None else config.freeze
     epochs = config.epochs or (FROZEN_EPOCHS if freeze else EPOCHS)
-    return replace(config, freeze=freeze, epochs=epochs, folds=config.folds if freeze else 0)
+    return replace(
+        config,
+        freeze=freeze,
+        epochs=epochs,
+        folds=config.folds if freeze else 0,
+        device="cuda" if device.type == "cuda" else "cpu",
+    )
 
 
 def neck(config: TeacherConfig, encoder: Any) -> int | None:
@@ -107,11 +103,6 @@ def run_key(
 ) -> str:
     """Changes whenever the weights could: settings, views, first weights, plug-in version, device."""
     plugin = discovery.find("teachers", model.name)
-    settings = relevant(asdict(config))
+    settings = deciding(config)
     first = checkpoint.state_digest(model)
     return digest(settings, shapes.digest, first, plugin.distribution, plugin.version, device.type)
-
-
-def relevant(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that the result depends on."""
-    return {key: value for key, value in plain(config).items() if key not in IDLE}

@@ -14,6 +14,7 @@ Expected, 1,210 meshes of 36 classes (707 train, 137 held out), 12 views at 128 
 seed: 84 % on test, 82 % out of fold; 85 CPU-seconds on one EPYC core (bf16: 65), 0.64 GB.
 """
 
+import hashlib
 from collections.abc import Generator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -25,11 +26,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from pointcmt_cli import discovery
-from pointcmt_cli.config import TeacherConfig
+from pointcmt_cli.config import TeacherConfig, deciding
 from pointcmt_cli.data.store.features import Features, write_features
 from pointcmt_cli.data.store.lock import exclusive
 from pointcmt_cli.data.store.views import VIEWS_FORMAT, ShapeSet, read_attributes, read_shapes
-from pointcmt_cli.engine.teacher.choice import choose, files, options_of, relevant, resolve, run_key
+from pointcmt_cli.engine.teacher.choice import choose, files, options_of, resolve, run_key
 from pointcmt_cli.engine.teacher.fit import Task, cached, fit, out_of_fold
 from pointcmt_cli.engine.teacher.image_features import Views, encode_views
 from pointcmt_cli.engine.training import checkpoint, setup
@@ -120,9 +121,11 @@ def kept_checkpoint(
     made = values["provenance"]
     if made.get("run_key") == key:
         return values
-    changes = setup.changes(relevant(values["config"]), relevant(asdict(config)))
+    changes = setup.changes(deciding(values["config"], TeacherConfig), deciding(config))
     if made.get("views_digest") != shapes.digest:
         changes.insert(0, "the views")
+    if made.get("weights_digest") != weights_digest(config):
+        changes.insert(0, "--weights")
     why = ", ".join(changes) or "the network's first weights, its package or the device"
     yield Note(f"{out} is trained anew; changed: {why}")
     return None
@@ -147,7 +150,7 @@ def encode(
     """The encoder's features (S, E) of every shape, from the cache beside the checkpoint where they are there."""
     _, out, _ = files(config)
     state = checkpoint.state_digest(model.encoder)
-    what = (shapes.digest, state, model.name, options_of(config), views.size, config.precision)
+    what = (shapes.digest, state, model.name, config.teacher_options, views.size, config.precision)
     folder = out.with_name(f".{out.name}.image-features")
     key = digest(what, views.device.type)[:16]
     features = yield from encode_views(
@@ -213,6 +216,14 @@ def final_metrics(
     }
 
 
+def weights_digest(config: TeacherConfig) -> str | None:
+    """sha256 of the file of first weights: what is in it counts, not how its path was typed."""
+    if config.weights is None or not config.weights.is_file():
+        return None
+    with config.weights.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def provenance(
     model: Classifier, shapes: ShapeSet, config: TeacherConfig, key: str
 ) -> dict[str, Any]:
@@ -223,6 +234,7 @@ def provenance(
         "run_key": key,
         "digest": checkpoint.state_digest(model),
         "views_digest": shapes.digest,
+        **({"weights_digest": weights_digest(config)} if config.weights else {}),
         "frozen": config.freeze,
         **{
             name: str(attributes[name])

@@ -26,8 +26,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save(work / "tiny.pt")
     save(work / "fixed.pt", options={"fixed": True})
     for form in ("onnx", "pt2", "safetensors"):
-        list(export(ExportConfig(Path("tiny.pt"), form, work, compiled=False)))  # type: ignore[arg-type]
-    list(export(ExportConfig(Path("fixed.pt"), "onnx", work, compiled=False)))
+        list(export(ExportConfig(Path("tiny.pt"), form, work=work, compiled=False)))  # type: ignore[arg-type]
+    list(export(ExportConfig(Path("fixed.pt"), "onnx", work=work, compiled=False)))
     return work
 
 

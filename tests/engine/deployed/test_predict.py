@@ -119,7 +119,7 @@ def test_bad_files_are_reported_and_the_others_go_on(tmp_path: Path) -> None:
 def test_an_exported_file_predicts_the_same(form: Format, tmp_path: Path) -> None:
     write_data(tmp_path)
     save(tmp_path / "tiny.pt")
-    list(export(ExportConfig(Path("tiny.pt"), form, tmp_path, compiled=False)))
+    list(export(ExportConfig(Path("tiny.pt"), form, work=tmp_path, compiled=False)))
     files = cloud_tree(tmp_path / "data", 6)
     eager, shipped = run(tmp_path, *files), run(tmp_path, *files, name=f"tiny.{form}")
     assert (shipped["kind"], shipped["checkpoint"]) == ("export", str(tmp_path / f"tiny.{form}"))

@@ -31,7 +31,7 @@ GRAPHS: list[Format] = ["onnx", "pt2"]
 def run(work: Path, form: Format, **options: Any) -> tuple[dict[str, Any], list[str]]:
     """The Result's values and the warnings."""
     options = {"compiled": False, **options}
-    config = ExportConfig(Path(options.pop("name", "tiny.pt")), form, work, **options)
+    config = ExportConfig(Path(options.pop("name", "tiny.pt")), form, work=work, **options)
     records = list(stage.export(config))
     assert isinstance(records[-1], Result)
     warned = [each.text for each in records if isinstance(each, Note) and each.warning]

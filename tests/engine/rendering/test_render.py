@@ -517,7 +517,7 @@ def test_values_out_of_range_are_usage_errors(meshes: Path, wrong: list[str]) ->
 @pytest.mark.slow
 @pytest.mark.real_data
 def test_real_meshes_end_to_end(meshes36: Path, tmp_path: Path) -> None:
-    settings = RenderConfig(meshes36, tmp_path, preview=tmp_path / "sheet.png")
+    settings = RenderConfig(meshes36, work=tmp_path, preview=tmp_path / "sheet.png")
     result = run(settings)
     assert result["failures"] == []
     assert sum(result["counts"].values()) == 1210
