@@ -33,7 +33,7 @@ def config(tmp_path: Path) -> DistillConfig:
         objective="none",
         work=tmp_path,
         points=64,
-        epochs=30,
+        epochs=6,
         batch_size=8,
         lr=1e-2,
         generator_epochs=2,
@@ -49,6 +49,7 @@ def same(left: dict[str, Tensor], right: dict[str, Tensor]) -> bool:
 
 
 def test_a_student_learns_and_is_scored_apart(config: DistillConfig, tmp_path: Path) -> None:
+    config = replace(config, epochs=30)
     result, records = run(config)
     assert result["checkpoint"] == str(tmp_path / "tiny-none.pt")
     assert result["test"]["oa"] > 0.7
@@ -155,7 +156,7 @@ def test_sigkill_in_the_middle_ends_in_the_same_weights(tmp_path: Path) -> None:
 
 
 def test_held_out_selection_keeps_the_best_epoch(config: DistillConfig, tmp_path: Path) -> None:
-    result, _ = run(replace(config, select="held-out"))
+    result, _ = run(replace(config, select="held-out", epochs=30))
     rows = (tmp_path / "tiny-none.metrics.csv").read_text().splitlines()
     column = rows[0].split(",").index("held_out_oa")
     cells = [row.split(",") for row in rows[1:]]
