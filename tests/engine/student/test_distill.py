@@ -13,7 +13,9 @@ import h5py
 import pytest
 import torch
 from torch import Tensor
+from typer.testing import CliRunner
 
+from pointcmt_cli.cli import app
 from pointcmt_cli.config import DistillConfig
 from pointcmt_cli.engine.evaluation.document import training
 from pointcmt_cli.engine.student.distill import distill
@@ -327,3 +329,19 @@ def test_weights_of_another_shape_are_listed(config: DistillConfig, tmp_path: Pa
     values["state_dict"]["head.bias"] = torch.zeros(7)
     with pytest.raises(DataError, match=r"missing none, unexpected \['head\.bias'\]"):
         checkpoint.rebuild(values, tmp_path / "tiny-none.pt")
+
+
+@pytest.mark.parametrize("objective", ["none", "pointcmt"])
+def test_a_runs_own_config_trains_the_same_weights_again(
+    objective: str, config: DistillConfig, tmp_path: Path
+) -> None:
+    """Everything that is not at its default, an option that shows in no help among it, comes from the file."""
+    settings: dict[str, Any] = {"epochs": 3, "seed": 4, "generator_lr": 2e-3, "weight_decay": 0.1}
+    run(replace(config, objective=objective, out=tmp_path / "first.pt", **settings))
+    line = ["distill", "--config", str(tmp_path / "first.config.json")]
+    for out, more in (("again.pt", []), ("other.pt", ["--seed", "5"])):
+        done = CliRunner().invoke(app, [*line, "--out", str(tmp_path / out), *more])
+        assert done.exit_code == 0, done.output
+    first = weights(tmp_path / "first.pt")
+    assert same(first, weights(tmp_path / "again.pt"))
+    assert not same(first, weights(tmp_path / "other.pt"))

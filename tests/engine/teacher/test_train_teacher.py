@@ -16,6 +16,7 @@ import torch
 from torch import nn
 from typer.testing import CliRunner
 
+from pointcmt_cli.cli import app
 from pointcmt_cli.config import TeacherConfig
 from pointcmt_cli.data.store.features import read_features
 from pointcmt_cli.data.store.views import ViewsRow, read_attributes, read_images, write_views
@@ -543,3 +544,52 @@ def test_the_command_prints_figures_apart(work: Path) -> None:
     ):
         assert text in result.stdout
     assert checkpoint.load(work / "teacher.pt")["options"] == {"norm": "no"}
+
+
+def test_first_weights_count_by_their_content_not_by_how_their_path_is_typed(
+    work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One run for train-teacher is one group for evaluate: absolute, relative, copied, or as the plug-in's option."""
+    from tiny_teacher import tiny  # type: ignore[import-not-found]
+
+    monkeypatch.chdir(work)
+    torch.save(tiny().state_dict(), work / "first.pt")
+    (work / "copy.pt").write_bytes((work / "first.pt").read_bytes())
+    torch.manual_seed(7)
+    torch.save({key: each + 1 for key, each in tiny().state_dict().items()}, work / "random.pt")
+    given: dict[str, dict[str, Any]] = {
+        "absolute": {"weights": work / "first.pt"},
+        "relative": {"weights": Path("first.pt"), "seed": 1},
+        "copied": {"weights": Path("copy.pt"), "seed": 2},
+        "option": {"teacher_options": {"weights": "first.pt"}, "seed": 3},
+        "other": {"weights": Path("random.pt")},
+    }
+    for name, settings in given.items():
+        run(configured(work, out=work / f"{name}.pt", features=work / f"{name}.h5", **settings))
+    _, notes, _ = run(
+        configured(
+            work,
+            out=work / "absolute.pt",
+            features=work / "absolute.h5",
+            weights=Path("copy.pt"),
+        )
+    )
+    assert any("up to date" in note for note in notes)
+    line = ["evaluate", *(f"{name}.pt" for name in given), "--data", "views.h5", "--json"]
+    done = CliRunner().invoke(app, line, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    runs = {Path(each["checkpoint"]).stem: each for each in json.loads(done.stdout)["runs"]}
+    assert len({runs[name]["group"] for name in given if name != "other"}) == 1
+    assert runs["other"]["group"] != runs["absolute"]["group"]
+
+
+@pytest.mark.parametrize("freeze", [True, False])
+def test_a_teachers_own_config_trains_the_same_weights_again(work: Path, freeze: bool) -> None:
+    run(configured(work, freeze=freeze, seed=3, micro_batch=4, out=work / "first.pt"))
+    line = ["train-teacher", "--config", str(work / "first.config.json")]
+    for out, more in (("again", []), ("other", ["--seed", "5"])):
+        places = ["--out", str(work / f"{out}.pt"), "--features", str(work / f"{out}.h5")]
+        done = CliRunner().invoke(app, [*line, *places, *more])
+        assert done.exit_code == 0, done.output
+    assert same(state(work / "first.pt"), state(work / "again.pt"))
+    assert not same(state(work / "first.pt"), state(work / "other.pt"))
