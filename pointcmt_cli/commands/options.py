@@ -63,6 +63,7 @@ def of(stage: type, **instead: Setting | None) -> Callable[[Callable[..., None]]
             command.__doc__,
             command.__module__,
         )
+        run.__wrapped__ = command  # type: ignore[attr-defined]
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {each.name: each.annotation for each in parameters}
         return run

@@ -178,12 +178,13 @@ def test_the_command_ends_with_1_when_a_file_failed_and_json_stands_alone(
 ) -> None:
     save(tmp_path / "tiny.pt")
     files = cloud_tree(tmp_path / "data", 2)
-    command.predict(tmp_path / "tiny.pt", files)
+    command.predict.__wrapped__(PredictConfig(tmp_path / "tiny.pt", tuple(files)))
     first, second = capsys.readouterr().out.splitlines()
     assert re.fullmatch(rf"{files[0]}: \w+ [\d.]+ %, \w+ [\d.]+ %, \w+ [\d.]+ %", first)
     assert second.startswith(f"{files[1]}: ")
+    several = (*files, tmp_path / "absent.off")
     with pytest.raises(typer.Exit) as caught:
-        command.predict(tmp_path / "tiny.pt", [*files, tmp_path / "absent.off"], json=True)
+        command.predict.__wrapped__(PredictConfig(tmp_path / "tiny.pt", several), json=True)
     assert caught.value.exit_code == 1
     shown = capsys.readouterr().out
     document = json.loads(shown)

@@ -236,7 +236,8 @@ def test_json_is_alone_on_standard_output(
 ) -> None:
     write_data(tmp_path, variant="OBJ_BG")
     save(tmp_path / "tiny.pt", metrics={"test": {"oa": 0.5, "macc": 0.4, "count": 30}})
-    command.evaluate([tmp_path / "tiny.pt"], work=tmp_path, votes=2, json=True)
+    config = EvaluateConfig((tmp_path / "tiny.pt",), work=tmp_path, votes=2)
+    command.evaluate.__wrapped__(config, json=True)
     shown = capsys.readouterr()
     document = json.loads(shown.out)
     assert of_test(document)["voted"]["count"] == 30
@@ -254,7 +255,7 @@ def test_the_tables_label_what_was_computed_and_what_was_recorded(
     write_data(tmp_path, variant="OBJ_BG")
     recorded = {"oa": 0.987, "macc": 0.4, "count": 30}
     save(tmp_path / "tiny.pt", metrics={"held_out": recorded, "test": {}})
-    command.evaluate([tmp_path / "tiny.pt"], work=tmp_path, votes=10)
+    command.evaluate.__wrapped__(EvaluateConfig((tmp_path / "tiny.pt",), work=tmp_path, votes=10))
     out = capsys.readouterr().out
     for words in (
         "OA %, 10 votes",
@@ -265,7 +266,8 @@ def test_the_tables_label_what_was_computed_and_what_was_recorded(
     ):
         assert words in out, words
     assert "most often taken for" not in out
-    command.evaluate([tmp_path / "tiny.pt"], work=tmp_path, per_class=True)
+    config = EvaluateConfig((tmp_path / "tiny.pt",), work=tmp_path)
+    command.evaluate.__wrapped__(config, per_class=True)
     out = capsys.readouterr().out
     assert "most often taken for" in out
     assert "recorded" in out

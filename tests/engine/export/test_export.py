@@ -140,7 +140,9 @@ def test_what_branches_on_the_number_of_points_takes_one_number_and_says_so(
 ) -> None:
     write_data(tmp_path)
     save(tmp_path / "tiny.pt", options={"fixed": True})
-    command.export(tmp_path / "tiny.pt", format="onnx", work=tmp_path, compiled=False)
+    command.export.__wrapped__(
+        ExportConfig(tmp_path / "tiny.pt", format="onnx", work=tmp_path, compiled=False)
+    )
     shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
     assert "64 only: its graph depends on their number" in shown
     exported = OPEN["onnx"](tmp_path / "tiny.onnx")
@@ -282,7 +284,9 @@ def test_the_command_shows_size_difference_and_latency(
 ) -> None:
     write_data(tmp_path)
     save(tmp_path / "tiny.pt")
-    command.export(tmp_path / "tiny.pt", format="pt2", work=tmp_path, compiled=False)
+    command.export.__wrapped__(
+        ExportConfig(tmp_path / "tiny.pt", format="pt2", work=tmp_path, compiled=False)
+    )
     out = " ".join(capsys.readouterr().out.split())
     for text in (
         "MiB",

@@ -74,7 +74,9 @@ def test_int8_is_a_quarter_and_takes_any_batch_and_number(
 ) -> None:
     write_data(tmp_path, 30)
     model = save(tmp_path / "net.pt", name, options)
-    command.export(tmp_path / "net.pt", int8=True, max_drop=1.0, work=tmp_path, compiled=False)
+    command.export.__wrapped__(
+        ExportConfig(tmp_path / "net.pt", int8=True, max_drop=1.0, work=tmp_path, compiled=False)
+    )
     shown = " ".join(capsys.readouterr().out.split())
     assert "onnx, int8" in shown
     for text in ("clouds", "eager", "(rounding)"):

@@ -327,7 +327,7 @@ def test_what_cannot_be_is_said_before_anything_is_scored(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(UsageError, match=r"compare takes two checkpoints or more; for a\.pt alone"):
-        command.compare([Path("a.pt")])
+        command.compare.__wrapped__(EvaluateConfig((Path("a.pt"),)))
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match="is no folder"):
         toy_report.run(tmp_path, tmp_path / "file" / "out")
@@ -340,6 +340,8 @@ def test_compare_writes_its_page_into_the_work_folder(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     toy_report.make(tmp_path, CLASSES, ("first", "second"))
-    command.compare([Path("first.pt"), Path("second.pt")], work=tmp_path)
+    command.compare.__wrapped__(
+        EvaluateConfig((Path("first.pt"), Path("second.pt")), work=tmp_path)
+    )
     assert "report.html written" in capsys.readouterr().err
     assert (tmp_path / "compare" / "report.html").exists()
