@@ -27,6 +27,14 @@ class OtherKindError(DataError):
     """A checkpoint of ours, but of a kind that the command does not take."""
 
 
+class FinishedError(DataError):
+    """A finished output of other settings stands where the result of this run would go."""
+
+    def __init__(self, finding: str, mend: str) -> None:
+        super().__init__(f"{finding}: {mend}")
+        self.finding = finding
+
+
 class StaleError(PointCMTError):
     """An input has changed since what depends on it was made."""
 

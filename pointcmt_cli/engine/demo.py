@@ -14,6 +14,7 @@ from pointcmt_cli.data.demo_shapes import CLASSES, write_demo_meshes
 from pointcmt_cli.engine.rendering.render import render
 from pointcmt_cli.engine.student.distill import distill
 from pointcmt_cli.engine.teacher.train_teacher import train_teacher
+from pointcmt_cli.errors import FinishedError
 from pointcmt_cli.records import Note, Record, Records, Result
 
 
@@ -36,7 +37,7 @@ def demo(config: DemoConfig) -> Records:
             )
         )
     )
-    teacher = yield from _values(
+    teacher = yield from _trained(
         train_teacher(TeacherConfig(work=config.work, seed=config.seed, device=config.device))
     )
     scores = {"teacher": teacher["test"]}
@@ -44,7 +45,7 @@ def demo(config: DemoConfig) -> Records:
         ("plain student", "none"),
         ("distilled student", DistillConfig.objective),
     ):
-        student = yield from _values(
+        student = yield from _trained(
             distill(
                 DistillConfig(
                     student=config.student,
@@ -63,6 +64,14 @@ def demo(config: DemoConfig) -> Records:
     yield Result(
         {"scores": scores, "work": str(config.work), "example": str(example), "seconds": seconds}
     )
+
+
+def _trained(stage: Records) -> Generator[Record, None, dict[str, Any]]:
+    """Values of a training; a demo of other settings takes another folder."""
+    try:
+        return (yield from _values(stage))
+    except FinishedError as error:
+        raise FinishedError(error.finding, "name another folder with --work") from error
 
 
 def _values(stage: Records) -> Generator[Record, None, dict[str, Any]]:

@@ -21,12 +21,20 @@ from pointcmt_cli.config import DistillConfig
 from pointcmt_cli.data.store.features import Features, read_features
 from pointcmt_cli.data.store.lock import exclusive
 from pointcmt_cli.engine.student.first_weights import fill
-from pointcmt_cli.engine.student.provenance import provenance, record_of, run_key, summary, why_anew
+from pointcmt_cli.engine.student.provenance import (
+    other_settings,
+    provenance,
+    record_of,
+    run_key,
+    summary,
+    why_anew,
+)
 from pointcmt_cli.engine.student.ranks import Alone, launch
 from pointcmt_cli.engine.student.recorded_step import check_fast, stepper
 from pointcmt_cli.engine.student.step import Meter, Resident, Step, Stepper
 from pointcmt_cli.engine.student.train_generator import generator_key, train_generator
 from pointcmt_cli.engine.training import checkpoint, setup
+from pointcmt_cli.engine.training.finished import protect
 from pointcmt_cli.engine.training.freshness import changed_source
 from pointcmt_cli.engine.training.metrics import predict_logits, scores
 from pointcmt_cli.errors import DataError, StaleError
@@ -71,6 +79,7 @@ def distill_among(ranks: Alone, config: DistillConfig) -> Records:
             yield Result(summary(kept, out))
             return
         if kept:
+            protect(out, ranks.from_first(other_settings, kept, config, features))
             yield Note(
                 f"{out} is trained anew; changed: {ranks.from_first(why_anew, kept, config, features)}"
             )

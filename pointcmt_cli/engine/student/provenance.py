@@ -10,6 +10,7 @@ from pointcmt_cli import discovery
 from pointcmt_cli.config import DistillConfig, deciding
 from pointcmt_cli.data.store.features import Features
 from pointcmt_cli.engine.training import setup
+from pointcmt_cli.engine.training.finished import other_file
 from pointcmt_cli.files import digest, file_digest
 from pointcmt_cli.provenance import MadeBy, record
 
@@ -24,6 +25,21 @@ def run_key(config: DistillConfig, features: Features, device: torch.device) -> 
     versions = [(plugin.distribution, plugin.version) for plugin in plugins]
     first = [_init_digest(config)] if config.init else []
     return digest(settings, features.shapes.digest, versions, device.type, *first)
+
+
+def other_settings(
+    values: Mapping[str, Any], config: DistillConfig, features: Features
+) -> list[str]:
+    """The settings that differ from those of an older checkpoint; not what other inputs make of the same ones."""
+    made, stored = values["provenance"], features.shapes.points.shape[1]
+    before, after = deciding(values["config"], DistillConfig), deciding(config)
+    new_input = made.get("features_digest") != features.shapes.digest
+    if new_input and (before["points"] == made.get("stored_points") or config.points == stored):
+        after["points"] = before["points"]  # as many as are stored, not as many as were asked for
+    first = []
+    if made.get("init_digest") != _init_digest(config):
+        first = other_file("--init", values["config"].get("init"), config.init)
+    return first + setup.changes(before, after)
 
 
 def why_anew(values: Mapping[str, Any], config: DistillConfig, features: Features) -> str:

@@ -3,8 +3,13 @@
 from dataclasses import replace
 
 from pointcmt_cli.config import DistillConfig
-from pointcmt_cli.engine.student.distill import distill, resolve
+from pointcmt_cli.data.store.features import read_features
+from pointcmt_cli.engine.student.distill import distill, resolve, settled
+from pointcmt_cli.engine.student.provenance import other_settings
+from pointcmt_cli.engine.training import checkpoint, setup
+from pointcmt_cli.engine.training.finished import protect
 from pointcmt_cli.engine.training.metrics import spread
+from pointcmt_cli.launched import world
 from pointcmt_cli.records import Note, Records, Result
 from pointcmt_cli.splits import HELD_OUT, TEST, key_of
 
@@ -17,6 +22,8 @@ def distill_seeds(config: DistillConfig, seeds: int) -> Records:
     STUDENT.pt becomes STUDENT-s0.pt, STUDENT-s1.pt, ..., and generator.pt likewise, which depends on the seed too. All
     learn from one features.h5: the spread is of the student's training, not of the teacher's.
     """
+    if world() == 1:  # of several processes, each seed's first one looks
+        protect_all(config, seeds)
     runs = []
     for done, seed in enumerate(range(config.seed, config.seed + seeds)):
         one = of_seed(config, seed)
@@ -37,6 +44,22 @@ def distill_seeds(config: DistillConfig, seeds: int) -> Records:
             },
         }
     )
+
+
+def protect_all(config: DistillConfig, seeds: int) -> None:
+    """Refuse before the first seed is trained what a later one would be refused for."""
+    for seed in range(config.seed, config.seed + seeds):
+        one = resolve(of_seed(config, seed))
+        out = one.out
+        assert out is not None
+        assert one.features is not None
+        if (kept := checkpoint.kept(out, "student", one.force)) is None:
+            continue
+        features = read_features(one.features)
+        stored = features.shapes.points.shape[1]
+        one = replace(one, points=min(one.points, stored))
+        one = settled(one, setup.choose_device(one.device))
+        protect(out, other_settings(kept, one, features))
 
 
 def of_seed(config: DistillConfig, seed: int) -> DistillConfig:

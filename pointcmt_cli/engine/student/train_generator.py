@@ -5,7 +5,10 @@ teacher frozen. The generator of the train split is scored on the held-out split
 """
 
 from collections.abc import Generator as Yields
+from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -15,6 +18,7 @@ from pointcmt_cli.data.clouds.augmentation import draw
 from pointcmt_cli.data.store.features import Features
 from pointcmt_cli.engine.student.step import Meter
 from pointcmt_cli.engine.training import checkpoint, setup
+from pointcmt_cli.engine.training.finished import protect
 from pointcmt_cli.files import digest, plain
 from pointcmt_cli.models.generator import Generator, generator_loss, unit_box
 from pointcmt_cli.ops.emd.distance import earth_movers_distance
@@ -41,6 +45,8 @@ def train_generator(
         )
         return freeze(generator)
     if kept:
+        if config.generator not in default_generators(config):
+            protect(config.generator, other_settings(kept, config), "--generator")
         yield Note(f"{config.generator} was made from other features or settings: training it anew")
 
     inputs = torch.from_numpy(features.teacher_features).to(device)
@@ -82,6 +88,7 @@ def train_generator(
         "width": width,
         "points": generator.points,
         "metrics": {"held_out_emd": distance},
+        "settings": settings_of(config),
         "provenance": {"kind": "generator", "run_key": key},
         RECORD: plain(made),
         "state_dict": {name: each.cpu() for name, each in generator.state_dict().items()},
@@ -102,6 +109,28 @@ def generator_key(config: DistillConfig, features: Features, device: torch.devic
         device.type,
     )
     return digest("generator", settings, config.seed, features.shapes.digest)
+
+
+def default_generators(config: DistillConfig) -> tuple[Path, Path]:
+    """The files that nobody named: a generator is there to be trained again when they are."""
+    return config.work / "generator.pt", config.work / f"generator-s{config.seed}.pt"
+
+
+def settings_of(config: DistillConfig) -> dict[str, Any]:
+    """The settings that decide a generator's weights, by the names of their options."""
+    return {
+        "--generator-layers": config.generator_layers,
+        "--generator-epochs": config.generator_epochs,
+        "--generator-points": config.generator_points,
+        "--seed": config.seed,
+    }
+
+
+def other_settings(kept: Mapping[str, Any], config: DistillConfig) -> list[str]:
+    """What differs from the settings of an older generator; a file of before they were kept says its layers."""
+    before = kept.get("settings", {"--generator-layers": kept["layers"]})
+    after = settings_of(config)
+    return setup.changes(before, {key: value for key, value in after.items() if key in before})
 
 
 def freeze(generator: Generator) -> nn.Module:

@@ -34,6 +34,7 @@ from pointcmt_cli.engine.teacher.choice import choose, files, options_of, resolv
 from pointcmt_cli.engine.teacher.fit import Task, cached, fit, out_of_fold
 from pointcmt_cli.engine.teacher.image_features import Views, encode_views
 from pointcmt_cli.engine.training import checkpoint, setup
+from pointcmt_cli.engine.training.finished import other_file, protect
 from pointcmt_cli.engine.training.metrics import scores
 from pointcmt_cli.errors import DataError
 from pointcmt_cli.files import digest, file_digest
@@ -117,11 +118,16 @@ def kept_checkpoint(
     _, out, _ = files(config)
     values = checkpoint.kept(out, "teacher", config.force)
     if values is None:
+        protect_features(config, shapes, key)
         return None
     made = values["provenance"]
     if made.get("run_key") == key:
         return values
     changes = setup.changes(deciding(values["config"], TeacherConfig), deciding(config))
+    weights = []
+    if made.get("weights_digest") != weights_digest(config):
+        weights = other_file("--weights", values["config"].get("weights"), config.weights)
+    protect(out, weights + changes)
     if made.get("views_digest") != shapes.digest:
         changes.insert(0, "the views")
     if made.get("weights_digest") != weights_digest(config):
@@ -131,17 +137,32 @@ def kept_checkpoint(
     return None
 
 
+def protect_features(config: TeacherConfig, shapes: ShapeSet, key: str) -> None:
+    """A new teacher does not replace what another one says of the same views, unasked."""
+    _, _, features_file = files(config)
+    if config.force or not features_file.exists():
+        return
+    made = feature_attributes_of(features_file)
+    if made.get("views_digest") == shapes.digest and made.get("teacher_key") != key:
+        protect(features_file, ["another teacher of the same views"], "--features")
+
+
 def features_match(config: TeacherConfig, kept: Mapping[str, Any]) -> bool:
     """Whether features.h5 was made by this very teacher."""
     _, _, features_file = files(config)
     if not features_file.exists():
         return False
-    try:
-        made = read_attributes(features_file)
-    except DataError as error:
-        raise DataError(f"{error}; it is in the way: --force replaces it") from error
+    made = feature_attributes_of(features_file)
     expected = feature_attributes(config, kept)
     return all(made.get(key) == value for key, value in expected.items())
+
+
+def feature_attributes_of(path: Path) -> dict[str, Any]:
+    """What a features.h5 says of itself; a file that says nothing is not replaced unasked."""
+    try:
+        return read_attributes(path)
+    except DataError as error:
+        raise DataError(f"{error}; it is in the way: --force replaces it") from error
 
 
 def encode(

@@ -278,10 +278,40 @@ def test_no_stage_replaces_the_file_of_another(config: DistillConfig, tmp_path: 
     assert text.read_text() == "mine"
 
 
+def test_a_finished_student_of_other_settings_is_not_replaced(
+    config: DistillConfig, tmp_path: Path
+) -> None:
+    out = tmp_path / "tiny-none.pt"
+    run(replace(config, epochs=2))
+    before = out.read_bytes()
+    said = r"other settings \(epochs 2 -> 1\): name another file with --out, or .* with --force"
+    with pytest.raises(DataError, match=said):
+        run(replace(config, epochs=1))
+    with pytest.raises(DataError, match=r"\(--init None -> .*tiny-none\.pt\)"):
+        run(replace(config, epochs=2, init=out))
+    assert out.read_bytes() == before
+    run(replace(config, epochs=1, force=True))
+    assert checkpoint.load(out)["config"]["epochs"] == 1
+
+
+def test_a_named_generator_of_other_settings_is_not_replaced(
+    config: DistillConfig, tmp_path: Path
+) -> None:
+    named = replace(config, objective="pointcmt", epochs=1, generator=tmp_path / "mine.pt")
+    run(named)
+    before = (tmp_path / "mine.pt").read_bytes()
+    with pytest.raises(
+        DataError, match=r"mine\.pt is .*\(--generator-epochs 2 -> 1\).*--generator,"
+    ):
+        run(replace(named, generator_epochs=1, out=tmp_path / "other.pt"))
+    assert (tmp_path / "mine.pt").read_bytes() == before
+
+
 def test_what_is_trained_anew_or_given_up_is_said(config: DistillConfig, tmp_path: Path) -> None:
     run(replace(config, epochs=2))
-    _, records = run(replace(config, epochs=3))
-    assert "is trained anew; changed: epochs 2 -> 3" in notes(records)
+    write_toy_features(tmp_path / "features.h5", seed=1)
+    _, records = run(replace(config, epochs=2))
+    assert "is trained anew; changed: the features" in notes(records)
     out = tmp_path / "other.pt"
     for record in distill(replace(config, out=out)):
         if isinstance(record, Progress):

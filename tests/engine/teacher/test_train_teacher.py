@@ -187,7 +187,7 @@ def test_same_seed_same_weights_other_seed_other_weights(work: Path) -> None:
     assert same(first, state(work / "teacher.pt"))
     assert np.array_equal(features.oof_logits, again.oof_logits)
     assert features.shapes.digest == again.shapes.digest
-    run(configured(work, seed=1))
+    run(configured(work, seed=1, force=True))
     assert not same(first, state(work / "teacher.pt"))
 
 
@@ -197,8 +197,7 @@ def test_up_to_date_and_what_changed_is_said(work: Path) -> None:
     assert again == first
     out, features = work / "teacher.pt", work / "features.h5"
     assert notes == [f"{out} and {features} are up to date (--force trains again)"]
-    _, notes, _ = run(configured(work, epochs=5, lr=0.01))
-    assert f"{out} is trained anew; changed: epochs 4 -> 5, lr 0.001 -> 0.01" in notes
+    run(configured(work, epochs=5, lr=0.01, force=True))
     write_shapes(work / "views.h5", seed=1)
     _, notes, _ = run(configured(work, epochs=5, lr=0.01))
     assert f"{out} is trained anew; changed: the views" in notes
@@ -217,10 +216,24 @@ def test_a_lost_features_file_is_made_again_from_the_checkpoint(work: Path, free
         assert np.array_equal(getattr(before, name), getattr(after, name)), name
 
 
+def test_a_finished_teacher_of_other_settings_is_not_replaced(work: Path) -> None:
+    run(configured(work))
+    before = (work / "teacher.pt").read_bytes()
+    said = (
+        r"settings \(epochs 4 -> 5, lr 0.001 -> 0.01\): name another file with --out, or .* --force"
+    )
+    with pytest.raises(DataError, match=said):
+        run(configured(work, epochs=5, lr=0.01))
+    assert (work / "teacher.pt").read_bytes() == before
+
+
 def test_features_of_another_teacher_are_not_taken_for_these(work: Path) -> None:
     run(configured(work))
     own = read_features(work / "features.h5")
-    run(configured(work, seed=3, out=work / "other.pt"))
+    other = configured(work, seed=3, out=work / "other.pt")
+    with pytest.raises(DataError, match=r"features\.h5 .*name another file with --features, or"):
+        run(other)
+    run(replace(other, force=True))
     assert (
         read_attributes(work / "features.h5")["teacher_digest"]
         != own.shapes.attributes["teacher_digest"]
@@ -237,9 +250,9 @@ def test_image_features_are_computed_once(work: Path, monkeypatch: pytest.Monkey
         raise AssertionError("an image was read")
 
     monkeypatch.setattr(Views, "__call__", fail)
-    run(configured(work, epochs=2))
+    run(configured(work, epochs=2, force=True))
     with pytest.raises(AssertionError, match="an image was read"):
-        run(configured(work, epochs=2, view_size=10))
+        run(configured(work, epochs=2, view_size=10, force=True))
 
 
 KILLED = """
@@ -326,7 +339,7 @@ def test_the_reference_has_no_neck_where_the_width_fits(work: Path) -> None:
         (False, 8, 8),
         (True, 0, None),
     ):
-        run(configured(work, freeze=freeze, width=width))
+        run(configured(work, freeze=freeze, width=width, force=True))
         assert checkpoint.load(work / "teacher.pt")["width"] == expected
 
 
@@ -358,7 +371,9 @@ def test_the_first_teacher_that_can_be_built_is_taken_and_the_others_named(work:
 def test_a_frozen_random_network_draws_a_warning(work: Path) -> None:
     _, notes, _ = run(configured(work, teacher_options={"pretrained": False}))
     assert any("has random weights and is frozen" in note for note in notes)
-    _, notes, _ = run(configured(work, teacher_options={"pretrained": False}, freeze=False))
+    _, notes, _ = run(
+        configured(work, teacher_options={"pretrained": False}, freeze=False, force=True)
+    )
     assert not any("random weights" in note for note in notes)
 
 
