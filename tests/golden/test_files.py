@@ -104,7 +104,7 @@ def test_models_give_their_probabilities(name: str) -> None:
 
 @pytest.mark.parametrize("name", list(EXPECTED["scores"]))
 def test_checkpoints_get_their_scores(work: Path, name: str) -> None:
-    document = last(evaluate(EvaluateConfig((work / name,), work, device="cpu")))
+    document = last(evaluate(EvaluateConfig((work / name,), work=work, device="cpu")))
     (run,) = document["runs"]
     for split, expected in EXPECTED["scores"][name].items():
         found = run["scores"][split]["single"]
