@@ -223,16 +223,63 @@ def test_the_core_never_imports_a_plug_in_package() -> None:
         assert not packages & {name.split(".")[0] for name in imports(path)}, path
 
 
-def test_the_core_never_compares_a_plug_in_name() -> None:
+ALSO_WORDS = {"points", "pointcmt"}
+"""Names of plug-ins that are words of their own: what a cloud has, and this distribution."""
+WORDS_IN = {
+    "none": {
+        *("discovery.py", "wording.py", "commands/data.py", "ops/rows/products.py"),
+        *(
+            "engine/evaluation/evaluate.py",
+            "engine/evaluation/groups.py",
+            "engine/training/checkpoint.py",
+        ),
+        *("engine/evaluation/robustness.py", "engine/report/figures.py", "engine/report/words.py"),
+    },
+    "timm": {"commands/doctor/doctor.py"},
+}
+"""Files in which a plug-in's name means something else: nothing, no rotation, a package to look for."""
+
+
+def texts(tree: ast.AST) -> list[ast.Constant]:
+    """Every string of a file that is not a docstring, parts of f-strings included."""
+    said = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    constants = [node for node in ast.walk(tree) if isinstance(node, ast.Constant)]
+    return [each for each in constants if isinstance(each.value, str) and id(each) not in said]
+
+
+def mentions(root: Path, names: set[str]) -> list[str]:
+    """Where the core under `root` names a plug-in; the defaults in config apart."""
+    found = []
+    for path in sorted(root.rglob("*.py")):
+        place = path.relative_to(root).as_posix()
+        if not place.startswith("config"):
+            for each in texts(ast.parse(path.read_text())):
+                name = str(each.value).strip()
+                if name in names and place not in WORDS_IN.get(name, ()):
+                    found.append(f"{place}:{each.lineno} {name}")
+    return found
+
+
+def test_the_core_never_names_a_plug_in() -> None:
     from pointcmt_cli.discovery import GROUPS, available
 
-    names = {plugin.name for group in GROUPS for plugin in available(group)}
-    names -= {"none", "points"}  # also words of other options
-    for path in CORE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Compare):
-                constants = [each for each in ast.walk(node) if isinstance(each, ast.Constant)]
-                assert not names & {str(each.value) for each in constants}, f"{path}:{node.lineno}"
+    names = {plugin.name for group in GROUPS for plugin in available(group)} - ALSO_WORDS
+    assert {"contrast", "none", "pointnet2", "raster"} <= names
+    assert mentions(CORE, names) == []
+
+
+def test_a_name_is_seen_wherever_it_stands(tmp_path: Path) -> None:
+    (tmp_path / "config.py").write_text('objective = "none"\n')
+    (tmp_path / "demo.py").write_text(
+        '"""none"""\nlabels = (("plain", "none"),)\nkinds = {"raster": f"{labels} none"}\nx = labels == "none"\n'
+    )
+    found = mentions(tmp_path, {"none", "raster"})
+    assert sorted(found) == [
+        "demo.py:2 none",
+        "demo.py:3 none",
+        "demo.py:3 raster",
+        "demo.py:4 none",
+    ]
 
 
 def modules_after(code: str) -> set[str]:
@@ -271,11 +318,47 @@ def test_render_workers_do_not_import_torch(name: str) -> None:
     assert "torch" not in modules_after(code)
 
 
+PRINTERS = {
+    *("print", "typer.echo", "typer.secho", "click.echo", "click.secho", "rich.print", "Console"),
+    *("sys.stdout", "sys.stderr", "sys.__stdout__", "sys.__stderr__", "os.write"),
+    *("logging.info", "logging.warning", "logging.error", "pprint", "traceback.print_exc"),
+}
+"""Ways to the terminal, as they stand in source."""
+SPEAKS = {"cli.py", "console.py", "launched.py"}
+"""Who may: `launched` silences all but one of a job's processes, for which it takes hold of both streams."""
+
+
+def printed(root: Path) -> list[str]:
+    """Where the core under `root` prints, commands and console apart; what `doctor` asks of others is in strings."""
+    found = []
+    for path in sorted(root.rglob("*.py")):
+        place = path.relative_to(root).as_posix()
+        if place not in SPEAKS and not place.startswith("commands/"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, (ast.Name, ast.Attribute)) and ast.unparse(node) in PRINTERS:
+                    found.append(f"{place}:{node.lineno} {ast.unparse(node)}")
+    return found
+
+
 def test_only_the_console_and_the_commands_print() -> None:
-    for path in CORE.rglob("*.py"):
-        calls = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Call)]
-        names = {call.func.id for call in calls if isinstance(call.func, ast.Name)}
-        assert "print" not in names, path
+    assert printed(CORE) == []
+    assert printed(PLUGINS) == []
+
+
+def test_every_way_to_print_is_seen(tmp_path: Path) -> None:
+    lines = [
+        "print(1)",
+        "typer.echo('a')",
+        "sys.stdout.write('a')",
+        "show = print",
+        "os.write(1, b'')",
+    ]
+    (tmp_path / "stage.py").write_text("\n".join(lines) + "\n")
+    (tmp_path / "console.py").write_text("print(1)\n")
+    seen = ["print", "typer.echo", "sys.stdout", "print", "os.write"]
+    assert sorted(printed(tmp_path)) == [
+        f"stage.py:{row} {name}" for row, name in enumerate(seen, 1)
+    ]
 
 
 def is_there(name: str) -> bool:

@@ -21,6 +21,8 @@ from pointcmt_cli.config.setting import (
     Work,
 )
 
+PLAIN_OBJECTIVE = "none"
+"""The objective plug-in that trains a plain student: the yardstick beside every distilled one."""
 SMOOTHING = 0.2
 """Label smoothing of the reference (main_cls.py); torch's definition, not its (docs/method.md)."""
 EPOCHS, FROZEN_EPOCHS = 50, 100

@@ -9,7 +9,13 @@ from collections.abc import Generator
 from typing import Any
 
 from pointcmt_cli import discovery
-from pointcmt_cli.config import DemoConfig, DistillConfig, RenderConfig, TeacherConfig
+from pointcmt_cli.config import (
+    PLAIN_OBJECTIVE,
+    DemoConfig,
+    DistillConfig,
+    RenderConfig,
+    TeacherConfig,
+)
 from pointcmt_cli.data.demo_shapes import CLASSES, write_demo_meshes
 from pointcmt_cli.engine.rendering.render import render
 from pointcmt_cli.engine.student.distill import distill
@@ -42,7 +48,7 @@ def demo(config: DemoConfig) -> Records:
     )
     scores = {"teacher": teacher["test"]}
     for label, objective in (
-        ("plain student", "none"),
+        ("plain student", PLAIN_OBJECTIVE),
         ("distilled student", DistillConfig.objective),
     ):
         student = yield from _trained(
