@@ -2,7 +2,12 @@
 
 
 class PointCMTError(Exception):
-    """A user's error; the command prints its one line and ends with `exit_status`."""
+    """A user's error; the command prints its one line and ends with `exit_status`.
+
+    >>> raise PointCMTError("my-renderer: width 0 must be at least 1 pixel")
+    Traceback (most recent call last):
+    pointcmt_cli.errors.PointCMTError: my-renderer: width 0 must be at least 1 pixel
+    """
 
     exit_status = 1
     tell: bool | None = None

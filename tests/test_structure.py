@@ -308,6 +308,18 @@ def test_help_imports_neither_torch_nor_numpy() -> None:
     assert not {"torch", "numpy", "numba", "h5py", "trimesh"} & loaded
 
 
+def test_the_python_door_imports_a_stage_when_it_is_asked_for() -> None:
+    import pointcmt_cli
+
+    loaded = modules_after("import pointcmt_cli")
+    assert loaded - modules_after("import importlib, typing") == {"pointcmt_cli"}
+    for name in set(pointcmt_cli.__all__) - {"__version__", "load"}:
+        stage = getattr(pointcmt_cli, name)
+        assert (stage.__name__, stage.__module__.split(".")[1]) == (name, "engine")
+    with pytest.raises(AttributeError, match="no attribute 'train'"):
+        _ = pointcmt_cli.train
+
+
 def test_the_check_on_help_can_fail() -> None:
     assert "numpy" in modules_after("import numpy\n" + HELP)
 

@@ -9,7 +9,13 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Shape:
-    """A mesh, or a cloud where `faces` is None."""
+    """A mesh, or a cloud where `faces` is None.
+
+    >>> import numpy as np
+    >>> corners = np.array([[1, 0, 0], [0, 1, 0], [-1, -1, 0]], np.float32)
+    >>> Shape("signs/give_way", corners, faces=np.array([[0, 1, 2]], np.int32)).describe()
+    {'name': 'signs/give_way', 'vertices': 3, 'faces': 1}
+    """
 
     name: str
     """`CLASS/NAME`, unique in its data set; it seeds the sampling and decides the held-out split."""

@@ -8,7 +8,15 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Distillation:
-    """One batch, student and teacher side by side; no teacher tensor carries a gradient."""
+    """One batch, student and teacher side by side; no teacher tensor carries a gradient.
+
+    An objective that pulls the student's features to the teacher's, beside the labels:
+
+    >>> def terms(batch: Distillation) -> dict[str, Tensor]:
+    ...     labels = functional.cross_entropy(batch.student_logits, batch.labels)
+    ...     features = functional.mse_loss(batch.student_features, batch.teacher_features)
+    ...     return {"labels": labels, "features": 0.5 * features}
+    """
 
     labels: Tensor
     """(B,) int64."""

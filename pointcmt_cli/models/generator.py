@@ -37,6 +37,10 @@ def unit_box(clouds: Tensor) -> Tensor:
     """Clouds (B, N, 3), each moved and scaled so that its box is centred at 0 with longest side 1; differentiable.
 
     The reference subtracts (min - d) / 2 where min - d / 2 was meant, so its clouds are not centred; these are.
+
+    >>> unit_box(torch.tensor([[[2.0, 0, 0], [6, 1, 0]]]))
+    tensor([[[-0.5000, -0.1250,  0.0000],
+             [ 0.5000,  0.1250,  0.0000]]])
     """
     low, high = clouds.amin(dim=1, keepdim=True), clouds.amax(dim=1, keepdim=True)
     side = (high - low).amax(dim=2, keepdim=True).clamp_min(1e-6)

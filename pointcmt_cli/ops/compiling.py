@@ -42,6 +42,15 @@ def compiled(
 
     Without `fastmath` (LLVM's flags) every machine computes the same bytes. With `error_model` "numpy" a division by
     zero is infinite or nan and not an error, so that loops can be vectorised.
+
+    >>> @compiled
+    ... def total(values):
+    ...     found = 0.0
+    ...     for value in values:
+    ...         found += value
+    ...     return found
+    >>> total((1.0, 2.0, 4.0))
+    7.0
     """
     if function is None:
         return partial(compiled, fastmath=fastmath, error_model=error_model)

@@ -30,7 +30,12 @@ DISTANCE = distance(FIELD_OF_VIEW, MARGIN)
 
 @dataclass(frozen=True)
 class Cameras:
-    """V cameras with square images, all perspective or all orthographic."""
+    """V cameras with square images, all perspective or all orthographic.
+
+    >>> rig = cameras("mvcnn12", size=224)
+    >>> rig.views, rig.matrices.shape  # world to pixels
+    (12, (12, 3, 4))
+    """
 
     name: str
     """The rig's, or the content of its file as JSON."""

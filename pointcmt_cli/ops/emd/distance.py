@@ -28,6 +28,10 @@ def earth_movers_distance(x: Tensor, y: Tensor) -> Tensor:
 
     The match itself counts as constant (envelope theorem), and a pair of equal points has gradient 0. The reference's
     auction need not be a bijection, and is 17 % too high on near clouds. Half precision gives float32.
+
+    >>> x = torch.tensor([[[0.0, 0, 0], [1, 0, 0]]])
+    >>> earth_movers_distance(x, torch.tensor([[[1.0, 0, 0], [0, 0, 4]]]))
+    tensor([2.])
     """
     if x.shape != y.shape or x.dim() != 3 or x.shape[-1] != 3 or not x.shape[1]:
         raise PointCMTError(

@@ -17,7 +17,11 @@ from pointcmt_cli.ops.threads import cuts, share
 
 
 def linear(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Rows @ weight.T (+ bias), under autocast in its precision."""
+    """Rows (..., C) @ weight (C', C).T (+ bias), under autocast in its precision.
+
+    >>> linear(torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 4.0]]), torch.tensor([0.5]))
+    tensor([[11.5000]])
+    """
     if not _fast(rows, weight):
         return F.linear(rows, weight, bias)
     out: Tensor = _Linear.apply(rows, weight, bias)  # type: ignore[no-untyped-call]

@@ -27,6 +27,12 @@ def normed_rows(
     """LeakyReLU(norm(rows) + added) of rows (..., C); `norm` is an nn.BatchNorm1d.
 
     `slope` of the negative side: 0 is ReLU, 1 is no activation. `added`: rows of the same shape, e.g. a shortcut.
+
+    >>> norm = nn.BatchNorm1d(1).eval()  # untrained: mean 0, variance 1
+    >>> rows = normed_rows(torch.tensor([[[1.0], [-1.0]]]), norm, slope=0.5)
+    >>> rows.detach().round(decimals=3)
+    tensor([[[ 1.0000],
+             [-0.5000]]])
     """
     assert isinstance(norm, nn.BatchNorm1d)
     if _fast(rows, norm, added):

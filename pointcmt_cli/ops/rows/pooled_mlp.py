@@ -43,6 +43,13 @@ def pooled_mlp(
     Grouped: `first` (B, N, C1) = points @ W1.T, `centres` (B, M, C1) is taken off in each group, `index` (B, M, k).
     Not grouped (both None): `first` (B, M, k, C1) are the rows themselves. The first bias is added here. Make `first`
     in float32 under autocast too: the difference of two rounded products would lose a small ball's shape.
+
+    >>> layers, norms = [nn.Linear(3, 8), nn.Linear(8, 16)], [nn.BatchNorm1d(8), nn.BatchNorm1d(16)]
+    >>> points, index = torch.rand(2, 100, 3), torch.randint(0, 100, (2, 10, 32))
+    >>> first = points @ layers[0].weight.T  # (B, N, C1), before grouping
+    >>> centres = first[:, :10]  # of 10 groups of 32 points
+    >>> pooled_mlp(first, centres, index, layers, norms).shape
+    torch.Size([2, 10, 16])
     """
     layers = [cast("nn.Linear", each) for each in linears]
     batch_norms = [cast("nn.BatchNorm1d", each) for each in norms]
