@@ -1,7 +1,41 @@
-"""`pooled_mlp` on a CPU, the backward pass; notation as in `forward`; dz: the loss's gradient by z.
+"""`pooled_mlp` on a CPU, the backward pass. In: the loss's gradient by the pooled rows; out: by all that went in.
 
-Batch norm's gradient is affine in its input: dz = scale * dy + slope * z + offset, where slope and offset need sums
-over all rows. So each layer takes one pass over the blocks, which makes da of the layer before, and the sums of its dy.
+Notation as in `forward`: of a layer, rows a' (R, C') come in, z = a' W^T (R, C), y = batch norm of z, a = ReLU(y). dx is
+the loss's gradient by x. Sums and means run over the R rows (of all processes); mu and r are a channel's mean and
+1 / standard deviation, n = (z - mu) r, gamma and beta the norm's parameters, scale = gamma r.
+
+1. Batch norm. y = gamma n + beta gives d beta = sum(dy) and d gamma = sum(dy n). As mu and r depend on every row,
+
+       dz = scale (dy - mean(dy) - n mean(dy n))                      (Ioffe & Szegedy 2015, section 3)
+
+   which is affine in z: with n = r z - r mu,
+
+       dz = scale dy + slope z + offset,  slope = -scale r mean(dy n),  offset = -scale mean(dy) - slope mu.   (*)
+
+   Two sums over all rows thus come first, and each layer takes one pass over the blocks, which makes da' of the layer
+   before together with the sums of its dy. (`NormGradient`, `_combine`)
+
+2. The last layer. Only one row of each group and channel, the maximum's, has a dy: call that sparse matrix S. Its sums
+   are those of the G pooled rows. By (*), dz = scale S + slope z + offset with z = a' W^T, so neither z nor dz is
+   needed as a matrix of R rows:
+
+       dW  = dz^T a' = (scale S)^T a' + diag(slope) W (a'^T a') + offset sum(a')^T
+       da' = dz W    = (scale S) W + a' (W^T diag(slope) W) + offset W
+
+   The Gram matrix a'^T a' (C', C') and sum(a') are what the forward pass has its statistics from; W^T diag(slope) W is
+   (C', C') as well, narrower than the layer. What S adds is G CL rank-one terms, one for each maximum. (`_last`)
+
+3. A middle layer. z is kept: dz by (*), dW = dz^T a', da' = dz W. (`_middle`)
+
+4. ReLU. dy' = da' where a' > 0, else 0; its sums for step 1 of the layer before are taken at once. (`take`)
+
+5. The first layer. Its input is no business of this function: dz goes back as `first`'s gradient. Grouped, a row shows a
+   point p_j and a centre c_i, z = p_j - c_i, and dz, affine in z, is summed for each of them without being made:
+
+       dp_j =   sum over the rows that show j: scale sum(dy) + slope (count p_j - sum(c)) + offset count
+       dc_i = -(sum over the k rows of i:      scale sum(dy) + slope (sum(p) - k c_i)     + offset k)
+
+   (`GroupedGradient`; ungrouped, `KeptGradient`.)
 """
 
 from dataclasses import dataclass
@@ -33,7 +67,9 @@ class NormGradient:
         bias, weight = own = torch.as_tensor(sums, dtype=torch.float64)
         of_bias, of_weight = own if norm.peers is None else norm.peers.sum(own)
         scale, rstd, mean = norm.scale.double(), norm.rstd.double(), norm.mean.double()
-        slope = -scale * rstd * of_weight / norm.total
+        slope = (
+            -scale * rstd * of_weight / norm.total
+        )  # (*); of_bias, of_weight: sums of dy and of dy n
         offset = -scale * of_bias / norm.total - slope * mean
         dtype = norm.mean.dtype
         return NormGradient(weight.to(dtype), bias.to(dtype), slope.to(dtype), offset.to(dtype))
@@ -108,6 +144,7 @@ class GroupedGradient:
         shown = rows.first.new_zeros(rows.first.shape[:2])
         flat = rows.index.view(rows.batch, -1)
         shown.scatter_add_(1, flat, shown.new_ones(()).expand(flat.shape))
+        # Step 5: `shown` counts the rows of each point; to_points holds their sums of dy and of centres.
         points = shown[..., None] * (of_norm.offset + of_norm.slope * rows.first)
         points += norm.scale * self.to_points[0] - of_norm.slope * self.to_points[1]
         of_centres = rows.neighbours * (of_norm.offset - of_norm.slope * rows.centres)
@@ -147,11 +184,12 @@ def _last(
     sums = torch.stack([gradient.double().sum(0), (gradient * normed).double().sum(0)])
     of_norm = NormGradient.of(norm, sums)
     slope, offset, wide = of_norm.slope.double(), of_norm.offset.double(), weight.double()
+    # Step 2: what is dense of dW, and the matrix and the row by which da' is affine in a'.
     of_weight = torch.outer(offset, total) + slope[:, None] * (wide @ gram)
-    affine = (wide.t() * slope) @ wide  # symmetric: dz @ W where dz = z * slope, z = a @ W.T
+    affine = (wide.t() * slope) @ wide
     affine = affine.to(weight.dtype)
     constant = (offset @ wide).to(weight.dtype)
-    through = (gradient * norm.scale).contiguous()
+    through = (gradient * norm.scale).contiguous()  # what is not 0 of scale S, (G, CL)
     sparse = weight.new_zeros(len(rows.parts), *weight.shape)
     sink = _sink(layers, place)
 
