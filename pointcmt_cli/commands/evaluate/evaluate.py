@@ -64,7 +64,7 @@ def evaluate(
     else:
         tables.show(result, per_class)
     if fail_under is not None:
-        _check(result, fail_under)
+        _fail_under(result, fail_under)
 
 
 def scored(config: EvaluateConfig, report: Path | None) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def scored(config: EvaluateConfig, report: Path | None) -> dict[str, Any]:
     return console.follow(records, resumes=False)
 
 
-def _check(result: dict[str, Any], least: float) -> None:
+def _fail_under(result: dict[str, Any], least: float) -> None:
     """Raise where a checkpoint is worse than was asked for."""
     found = {run["checkpoint"]: run["scores"].get("test") for run in result["runs"]}
     if missing := [name for name, scores in found.items() if scores is None]:

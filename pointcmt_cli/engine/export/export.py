@@ -75,7 +75,7 @@ def export(config: ExportConfig) -> Records:
     shapes = read_clouds(data)
     clouds = real_clouds(shapes, trained.points, data)  # (64, P, 3)
     out = config.out or config.work / f"{trained.path.stem}.{config.format}"
-    _check(config, trained.path, out)
+    _refuse_contradictions(config, trained.path, out)
     if len(clouds) < CLOUDS:
         yield Note(f"{data} has only {len(clouds)} clouds to compare with", warning=True)
     yield Note(f"{trained.path}: {trained.values['name']}, exported to {config.format}")
@@ -245,7 +245,7 @@ def held_out_clouds(shapes: ShapeSet, trained: Trained, path: Path) -> Clouds:
     return Clouds(points, np.asarray(shapes.labels[rows]))
 
 
-def _check(config: ExportConfig, checkpoint: Path, out: Path) -> None:
+def _refuse_contradictions(config: ExportConfig, checkpoint: Path, out: Path) -> None:
     if out.resolve() == checkpoint.resolve():
         raise UsageError(f"--out {out} is the checkpoint itself")
     if out.suffix != f".{config.format}":

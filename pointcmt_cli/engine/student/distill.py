@@ -34,9 +34,11 @@ from pointcmt_cli.engine.student.recorded_step import check_fast, stepper
 from pointcmt_cli.engine.student.step import Meter, Resident, Step, Stepper
 from pointcmt_cli.engine.student.train_generator import generator_key, train_generator
 from pointcmt_cli.engine.training import checkpoint, setup
+from pointcmt_cli.engine.training.beside import log_tensorboard, write_run
 from pointcmt_cli.engine.training.finished import protect
 from pointcmt_cli.engine.training.freshness import changed_source
 from pointcmt_cli.engine.training.metrics import predict_logits, scores
+from pointcmt_cli.engine.training.resume import Best, Resume
 from pointcmt_cli.errors import DataError, StaleError
 from pointcmt_cli.models.classifier import Classifier
 from pointcmt_cli.records import Note, Progress, Records, Result
@@ -74,7 +76,7 @@ def distill_among(ranks: Alone, config: DistillConfig) -> Records:
     with exclusive(out) if ranks.first else nullcontext():
         kept = ranks.from_first(checkpoint.kept, out, "student", config.force)
         if kept and kept["provenance"].get("run_key") == key:
-            ranks.from_first(setup.Resume(out, key).clear)
+            ranks.from_first(Resume(out, key).clear)
             yield Note(f"{out} is up to date (--force trains it again)")
             yield Result(summary(kept, out))
             return
@@ -115,11 +117,11 @@ def train_student(config: DistillConfig, features: Features, ranks: Alone, key: 
         yield Note(filled)
     modules = nn.ModuleList([student, objective])
     optimizer = setup.adamw(modules, config.lr, config.weight_decay)
-    resume = setup.Resume(config.out, key)
+    resume = Resume(config.out, key)
     start, history = resume.load(modules, optimizer, ranks.from_first)
     ranks.saved = start
-    best = setup.Best.from_history(history)
-    if resume.given_up:
+    best = Best.from_history(history)
+    if resume.discarded:
         yield Note(
             f"an interrupted run of {config.out} with other settings is given up", warning=True
         )
@@ -155,8 +157,8 @@ def finish(
     features: Features,
     device: torch.device,
     history: list[Any],
-    best: "setup.Best",
-    resume: setup.Resume,
+    best: "Best",
+    resume: Resume,
     made_by: str | None,
 ) -> dict[str, Any]:
     """The scores and the files of a trained student; returns the stage's result."""
@@ -175,9 +177,9 @@ def finish(
         provenance=provenance(config, features, resume.key, made_by),
         record=made,
     )
-    setup.write_run(config.out, asdict(config), history, made)
+    write_run(config.out, asdict(config), history, made)
     if config.tensorboard:
-        setup.log_tensorboard(config.out, history)
+        log_tensorboard(config.out, history)
     checkpoint.save(config.out, values)
     resume.clear()
     return summary(values, config.out)
@@ -265,7 +267,7 @@ def final_metrics(
     config: DistillConfig,
     device: torch.device,
     history: list[Any],
-    best: "setup.Best",
+    best: "Best",
 ) -> dict[str, Any]:
     """What is kept, labelled apart: last epoch and selected epoch on the held-out split, test of what is kept."""
     last = {key: history[-1].get(f"held_out_{key}") for key in ("oa", "macc")}

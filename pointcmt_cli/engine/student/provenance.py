@@ -9,7 +9,7 @@ import torch
 from pointcmt_cli import discovery
 from pointcmt_cli.config import DistillConfig, deciding
 from pointcmt_cli.data.store.features import Features
-from pointcmt_cli.engine.training import setup
+from pointcmt_cli.engine.training.beside import differences
 from pointcmt_cli.engine.training.finished import other_file
 from pointcmt_cli.files import digest, file_digest
 from pointcmt_cli.provenance import MadeBy, record
@@ -39,13 +39,13 @@ def other_settings(
     first = []
     if made.get("init_digest") != _init_digest(config):
         first = other_file("--init", values["config"].get("init"), config.init)
-    return first + setup.changes(before, after)
+    return first + differences(before, after)
 
 
 def why_anew(values: Mapping[str, Any], config: DistillConfig, features: Features) -> str:
     """What differs from the run that made an older checkpoint."""
     settings = (deciding(values["config"], DistillConfig), deciding(config))
-    changes = setup.changes(*settings)
+    changes = differences(*settings)
     if values["provenance"].get("features_digest") != features.shapes.digest:
         changes.insert(0, "the features")
     if values["provenance"].get("init_digest") != _init_digest(config):

@@ -18,7 +18,9 @@ from pointcmt_cli.data.clouds.augmentation import draw
 from pointcmt_cli.data.store.features import Features
 from pointcmt_cli.engine.student.step import Meter
 from pointcmt_cli.engine.training import checkpoint, setup
+from pointcmt_cli.engine.training.beside import differences, write_run
 from pointcmt_cli.engine.training.finished import protect
+from pointcmt_cli.engine.training.resume import Resume
 from pointcmt_cli.files import digest, plain
 from pointcmt_cli.models.generator import Generator, generator_loss, unit_box
 from pointcmt_cli.ops.emd.distance import earth_movers_distance
@@ -53,7 +55,7 @@ def train_generator(
     clouds = torch.from_numpy(features.shapes.points).to(device)
     train = torch.from_numpy(features.shapes.rows(TRAIN)).to(device)
     optimizer = torch.optim.Adam(generator.parameters(), lr=config.generator_lr)
-    resume = setup.Resume(config.generator, key)
+    resume = Resume(config.generator, key)
     start, history = resume.load(generator, optimizer)
     for epoch in range(start, config.generator_epochs):
         generator.train()
@@ -79,7 +81,7 @@ def train_generator(
     yield Note(f"generator: held-out EMD {distance:.4f} (mean distance in the unit box)")
     assert config.features is not None
     made = record({"features": (config.features, features.shapes.digest)})
-    setup.write_run(config.generator, asdict(config), history, made)
+    write_run(config.generator, asdict(config), history, made)
     values = {
         "format": checkpoint.FORMAT,
         "version": checkpoint.VERSION,
@@ -130,7 +132,7 @@ def other_settings(kept: Mapping[str, Any], config: DistillConfig) -> list[str]:
     """What differs from the settings of an older generator; a file of before they were kept says its layers."""
     before = kept.get("settings", {"--generator-layers": kept["layers"]})
     after = settings_of(config)
-    return setup.changes(before, {key: value for key, value in after.items() if key in before})
+    return differences(before, {key: value for key, value in after.items() if key in before})
 
 
 def freeze(generator: Generator) -> nn.Module:

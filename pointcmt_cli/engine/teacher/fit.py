@@ -20,6 +20,7 @@ from pointcmt_cli.data.store.features import Features
 from pointcmt_cli.data.store.views import ShapeSet
 from pointcmt_cli.engine.training import setup
 from pointcmt_cli.engine.training.metrics import scores
+from pointcmt_cli.engine.training.resume import Best, Resume
 from pointcmt_cli.models.classifier import Classifier
 from pointcmt_cli.records import Progress, Record
 from pointcmt_cli.splits import HELD_OUT, TRAIN, fold_of
@@ -59,7 +60,7 @@ class Task:
         )
 
 
-def fit(task: Task, resume: setup.Resume) -> Generator[Record, None, list[dict[str, Any]]]:
+def fit(task: Task, resume: Resume) -> Generator[Record, None, list[dict[str, Any]]]:
     """Train on the train split and score the held-out split after every epoch; returns the history.
 
     `resume` holds the weights of the best epoch afterwards, if there are held-out shapes.
@@ -69,7 +70,7 @@ def fit(task: Task, resume: setup.Resume) -> Generator[Record, None, list[dict[s
     train, held_out = (torch.from_numpy(shapes.rows(split)) for split in (TRAIN, HELD_OUT))
     optimizer = task.adam()
     start, history = resume.load(task.module, optimizer)
-    best = setup.Best.from_history(history)
+    best = Best.from_history(history)
     count = len(even(train, config.batch_size))
     figures: dict[str, float] = {}
     for epoch in range(start, epochs):

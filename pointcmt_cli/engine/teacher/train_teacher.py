@@ -34,8 +34,10 @@ from pointcmt_cli.engine.teacher.choice import choose, files, options_of, resolv
 from pointcmt_cli.engine.teacher.fit import Task, cached, fit, out_of_fold
 from pointcmt_cli.engine.teacher.image_features import Views, encode_views
 from pointcmt_cli.engine.training import checkpoint, setup
+from pointcmt_cli.engine.training.beside import differences, log_tensorboard, write_run
 from pointcmt_cli.engine.training.finished import other_file, protect
 from pointcmt_cli.engine.training.metrics import scores
+from pointcmt_cli.engine.training.resume import Best, Resume
 from pointcmt_cli.errors import DataError
 from pointcmt_cli.files import digest, file_digest
 from pointcmt_cli.models.classifier import Classifier
@@ -56,7 +58,7 @@ def train(config: TeacherConfig) -> Records:
     """The stage, once no other run writes its output."""
     views_file, out, features_file = files(config)
     if config.tensorboard:
-        setup.log_tensorboard(out, [])  # says now, not at the end, that the extra is missing
+        log_tensorboard(out, [])  # says now, not at the end, that the extra is missing
     shapes = read_shapes(views_file, [VIEWS_FORMAT])
     if len(shapes.rows(TRAIN)) < 2:
         raise DataError(f"{views_file}: a teacher needs 2 train shapes or more")
@@ -70,7 +72,7 @@ def train(config: TeacherConfig) -> Records:
         return
 
     views = Views(views_file, config.view_size, device)
-    resume = setup.Resume(out, key)
+    resume = Resume(out, key)
     encoded, history = None, []
     if config.freeze:
         encoded = yield from encode(model, views, shapes, config)
@@ -102,10 +104,10 @@ def train(config: TeacherConfig) -> Records:
             provenance=provenance(model, shapes, config, key),
             record=made,
         )
-        setup.write_run(out, asdict(config), history, made)
+        write_run(out, asdict(config), history, made)
         checkpoint.save(out, kept)
         if config.tensorboard:
-            setup.log_tensorboard(out, history)
+            log_tensorboard(out, history)
     write_features(features_file, features, feature_attributes(config, kept), made)
     resume.clear()
     yield Result(summary(kept, config))
@@ -123,7 +125,7 @@ def kept_checkpoint(
     made = values["provenance"]
     if made.get("run_key") == key:
         return values
-    changes = setup.changes(deciding(values["config"], TeacherConfig), deciding(config))
+    changes = differences(deciding(values["config"], TeacherConfig), deciding(config))
     weights = []
     if made.get("weights_digest") != weights_digest(config):
         weights = other_file("--weights", values["config"].get("weights"), config.weights)
@@ -209,7 +211,7 @@ def teach(
 
 def selected(history: list[dict[str, Any]]) -> int:
     """The epoch that is kept: the best on the held-out split, the last one where there is none."""
-    return setup.Best.from_history(history).epoch or len(history)
+    return Best.from_history(history).epoch or len(history)
 
 
 def final_metrics(

@@ -1,26 +1,17 @@
-"""What every training stage shares: seed, device, precision, learning rate, resume file, metrics.csv."""
+"""How a training runs: device, precision, random streams, optimizer, learning rate; shared by every stage."""
 
-import csv
 import hashlib
 import json
 import math
-import shutil
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from pointcmt_cli.config import Precision
-from pointcmt_cli.engine.training import checkpoint
-from pointcmt_cli.errors import DataError, PointCMTError, UsageError
-from pointcmt_cli.files import atomic, plain
-from pointcmt_cli.provenance import write_config
-from pointcmt_cli.wording import missing_package
+from pointcmt_cli.errors import PointCMTError, UsageError
 
 
 def choose_device(name: str) -> torch.device:
@@ -92,157 +83,3 @@ def guard(loss: Tensor | float, stage: str, epoch: int, step: int) -> float:
             f"{stage}: the loss is {value} at epoch {epoch + 1}, step {step + 1}; try a lower --lr"
         )
     return value
-
-
-def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """`name old -> new` of every setting that differs."""
-    before, after = plain(old), plain(new)
-    return [
-        f"{key} {before.get(key)} -> {after[key]}" for key in after if before.get(key) != after[key]
-    ]
-
-
-@dataclass
-class Best:
-    """The best epoch on the held-out split so far."""
-
-    epoch: int = 0
-    value: float = -1.0
-
-    def better(self, row: Mapping[str, Any]) -> bool:
-        """Take a history row in; True when it beats all before it (the first of equals stays)."""
-        value = row.get("held_out_oa")
-        if value is None or value <= self.value:
-            return False
-        self.epoch, self.value = int(row["epoch"]), float(value)
-        return True
-
-    @classmethod
-    def from_history(cls, history: Sequence[Mapping[str, Any]]) -> "Best":
-        """The state after these rows."""
-        best = cls()
-        for row in history:
-            best.better(row)
-        return best
-
-
-class Resume:
-    """Epoch states beside the output, so that a killed run goes on; a state of other settings is never used."""
-
-    def __init__(self, out: Path, key: str, interval: float = 5.0) -> None:
-        """`interval`: least seconds between two writes; what was not written is trained again, to the same weights."""
-        self.path = out.with_name(f".{out.name}.resume")
-        self.key = key
-        self.interval = interval
-        self.written = -math.inf
-        self.saved = 0
-        """Epochs of the state that is kept."""
-        self.best: dict[str, Tensor] = {}
-        self.given_up = False
-        """After `load`: an interrupted run of other settings stood here; it is not gone on with."""
-
-    def load(
-        self,
-        modules: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        fetch: Callable[[Callable[[], Any]], Any] = lambda read: read(),
-    ) -> tuple[int, list[dict[str, Any]]]:
-        """Restore a matching state; returns the epochs done and their history ((0, []): nothing to go on from).
-
-        `fetch`: how the state gets here, where another process reads it.
-        """
-        state = fetch(self._read)
-        if state is None:
-            return 0, []
-        if state.get("key") != self.key:
-            self.given_up = True
-            return 0, []
-        modules.load_state_dict(state["modules"])
-        rates = [group["lr"] for group in optimizer.param_groups]  # on the device, where they stay
-        optimizer.load_state_dict(state["optimizer"])
-        for group, rate in zip(optimizer.param_groups, rates, strict=True):
-            group["lr"] = rate  # `set_rate` says how much before every step
-        self.best = state["best"]
-        self.saved = int(state["epoch"])
-        return self.saved, list(state["history"])
-
-    def _read(self) -> dict[str, Any] | None:
-        try:
-            return checkpoint.load(self.path)
-        except DataError:
-            return None
-
-    def save(
-        self,
-        modules: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        epoch: int,
-        history: Sequence[Mapping[str, Any]],
-    ) -> int:
-        """Keep the state after `epoch` finished epochs; returns how many are safe by now."""
-        if time.monotonic() - self.written < self.interval:
-            return self.saved
-        values = {
-            "format": checkpoint.FORMAT,
-            "version": checkpoint.VERSION,
-            "key": self.key,
-            "epoch": epoch,
-            "history": [dict(row) for row in history],
-            "modules": modules.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "best": self.best,
-        }
-        checkpoint.save(self.path, values)
-        self.written = time.monotonic()
-        self.saved = epoch
-        return epoch
-
-    def save_best(self, model: nn.Module) -> None:
-        """Remember the weights of the epoch that is best so far."""
-        self.best = {key: value.detach().clone() for key, value in model.state_dict().items()}
-
-    def load_best(self, model: nn.Module) -> None:
-        """Put the best epoch's weights back."""
-        if self.best:
-            model.load_state_dict(self.best)
-
-    def clear(self) -> None:
-        """The run has ended well."""
-        self.path.unlink(missing_ok=True)
-
-
-def write_run(
-    out: Path,
-    config: Mapping[str, Any],
-    history: Sequence[Mapping[str, Any]],
-    record: Mapping[str, Any],
-) -> None:
-    """OUT.config.json, the settings and the run's record, and OUT.metrics.csv beside a checkpoint, atomically."""
-    write_config(out, config, record)
-    columns = list(dict.fromkeys(key for row in history for key in row))
-    with (
-        atomic(out.with_suffix(".metrics.csv")) as temporary,
-        temporary.open("w", newline="") as file,
-    ):
-        writer = csv.DictWriter(file, columns)
-        writer.writeheader()
-        writer.writerows(history)
-
-
-def log_tensorboard(out: Path, history: Sequence[Mapping[str, Any]]) -> Path:
-    """The history as TensorBoard scalars in a new folder OUT-tensorboard beside a checkpoint; returns the folder."""
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise PointCMTError(
-            missing_package("--tensorboard", "tensorboard", "tensorboard", error)
-        ) from error
-    folder = out.with_name(f"{out.stem}-tensorboard")
-    shutil.rmtree(folder, ignore_errors=True)
-    writer = SummaryWriter(str(folder))
-    for row in history:
-        for name, value in row.items():
-            if isinstance(value, (int, float)) and name != "epoch":
-                writer.add_scalar(name, value, row["epoch"])
-    writer.close()
-    return folder

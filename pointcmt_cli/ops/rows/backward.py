@@ -1,7 +1,7 @@
 """`pooled_mlp` on a CPU, the backward pass. In: the loss's gradient by the pooled rows; out: by all that went in.
 
-Notation as in `forward`: of a layer, rows a' (R, C') come in, z = a' W^T (R, C), y = batch norm of z, a = ReLU(y). dx is
-the loss's gradient by x. Sums and means run over the R rows (of all processes); mu and r are a channel's mean and
+Notation as in `forward`: of a layer, rows a' (R, C') come in, z = a' W^T (R, C), y = batch norm of z, a = ReLU(y). dx
+is the loss's gradient by x. Sums and means run over the R rows (of all processes); mu and r are a channel's mean and
 1 / standard deviation, n = (z - mu) r, gamma and beta the norm's parameters, scale = gamma r.
 
 1. Batch norm. y = gamma n + beta gives d beta = sum(dy) and d gamma = sum(dy n). As mu and r depend on every row,
@@ -29,8 +29,8 @@ the loss's gradient by x. Sums and means run over the R rows (of all processes);
 
 4. ReLU. dy' = da' where a' > 0, else 0; its sums for step 1 of the layer before are taken at once. (`take`)
 
-5. The first layer. Its input is no business of this function: dz goes back as `first`'s gradient. Grouped, a row shows a
-   point p_j and a centre c_i, z = p_j - c_i, and dz, affine in z, is summed for each of them without being made:
+5. The first layer. What it was made of is the caller's: dz goes back as the gradient of `first`. Grouped, a row shows
+   a point p_j and a centre c_i, z = p_j - c_i, and dz, affine in z, is summed for each of them without being made:
 
        dp_j =   sum over the rows that show j: scale sum(dy) + slope (count p_j - sum(c)) + offset count
        dc_i = -(sum over the k rows of i:      scale sum(dy) + slope (sum(p) - k c_i)     + offset k)

@@ -37,6 +37,7 @@ from pointcmt_cli.engine.student.cuda_graph import (
 from pointcmt_cli.engine.student.recorded_step import fast, recorded
 from pointcmt_cli.engine.student.step import Resident, Step, Stepper, plain
 from pointcmt_cli.engine.training import checkpoint, setup
+from pointcmt_cli.engine.training.resume import Resume
 from pointcmt_cli.errors import UsageError
 from pointcmt_cli.models.classifier import Classifier
 from pointcmt_cli.models.distillation import Distillation
@@ -310,7 +311,7 @@ def test_the_rate_stays_where_the_recorded_step_reads_it(
     optimizer = torch.optim.AdamW(
         step.parameters(), lr=torch.tensor(1e-3), capturable=False, foreach=False
     )
-    resume = setup.Resume(tmp_path / "x.pt", "key")
+    resume = Resume(tmp_path / "x.pt", "key")
     resume.save(step, optimizer, 1, [])
     rate = optimizer.param_groups[0]["lr"]
     assert resume.load(step, optimizer)[0] == 1
