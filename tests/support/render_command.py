@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from places import SUPPORT
-from pointcmt_cli.data.store.shards import Kept, read_shards
+from pointcmt_cli.data.store.shards import FinishedShape, read_shards
 
 COMMAND = [sys.executable, "-m", "pointcmt_cli", "render"]
 
@@ -27,7 +27,7 @@ def write_pace(folder: Path, seconds: float) -> str:
     return str(path)
 
 
-def shards(work: Path) -> list[Kept]:
+def shards(work: Path) -> list[FinishedShape]:
     """Every shape in the shards, of whatever settings."""
     files = (work / ".views.h5.parts").glob("*.shards")
     return [each for path in files for each in read_shards(path)]

@@ -24,7 +24,7 @@ from pointcmt_cli.errors import DataError
 from pointcmt_cli.files import atomic, plain
 from pointcmt_cli.splits import FOLDER_OF_SPLIT
 
-ABOUT = "views.json"
+METADATA = "views.json"
 FORMAT = "pointcmt-pictures"
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 KEYWORD = b"pointcmt\0"
@@ -79,17 +79,17 @@ class Pictures:
         own = {self._path(item, view) for item in items for view in range(1, views + 1)}
         return sorted(set(self.folder.glob("*/*/*_[0-9][0-9][0-9].png")) - own)
 
-    def write_about(self, about: Mapping[str, Any]) -> None:
+    def write_metadata(self, metadata: Mapping[str, Any]) -> None:
         """Say what the pictures were made with."""
-        text = json.dumps({"format": FORMAT, **plain(about)}, indent=1)
-        with atomic(self.folder / ABOUT) as temporary:
+        text = json.dumps({"format": FORMAT, **plain(metadata)}, indent=1)
+        with atomic(self.folder / METADATA) as temporary:
             temporary.write_text(text + "\n", encoding="utf-8")
 
-    def read_about(self) -> dict[str, Any] | None:
+    def read_metadata(self) -> dict[str, Any] | None:
         """What an earlier run has said; None: there was none, and the folder is empty or absent."""
-        path = self.folder / ABOUT
+        path = self.folder / METADATA
         try:
-            about = json.loads(path.read_text(encoding="utf-8"))
+            metadata = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             if self.folder.is_dir() and any(
                 not each.name.startswith(".") for each in self.folder.iterdir()
@@ -100,9 +100,9 @@ class Pictures:
             return None
         except (OSError, ValueError) as error:
             raise DataError(f"{path} is damaged or another program's file") from error
-        if not isinstance(about, dict) or about.get("format") != FORMAT:
+        if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
             raise DataError(f"{path} is another program's file")
-        return about
+        return metadata
 
     def _path(self, item: Item, view: int) -> Path:
         name, stem = item.name.rsplit("/", 1)

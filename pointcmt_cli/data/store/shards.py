@@ -31,33 +31,33 @@ _BODY = ("points", "images")
 
 
 @dataclass(frozen=True)
-class Kept:
+class FinishedShape:
     """Where a finished shape stands."""
 
     path: Path
     start: int
     """Of its body, bytes."""
-    told: Mapping[str, Any]
-    """Its line."""
+    header: Mapping[str, Any]
+    """Its line of JSON."""
 
     @property
     def source_hash(self) -> str:
         """Of the bytes it was made from."""
-        return str(self.told["row"]["source_hash"])
+        return str(self.header["row"]["source_hash"])
 
     def row(self) -> ViewsRow | None:
         """The shape; None: it is damaged."""
         try:
             with self.path.open("rb") as file:
                 file.seek(self.start)
-                body = file.read(self.told["bytes"])
+                body = file.read(self.header["bytes"])
         except OSError:
             return None
-        if crc32(body) != self.told["check"]:
+        if crc32(body) != self.header["check"]:
             return None
-        size = self.told["points"]
+        size = self.header["points"]
         points = np.frombuffer(body, "<f4", size // 4).reshape(-1, 3)
-        return ViewsRow(**self.told["row"], points=points, images=body[size:])
+        return ViewsRow(**self.header["row"], points=points, images=body[size:])
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Shards:
     def save(self, row: ViewsRow) -> None:
         """Keep a finished shape, whole or not at all; the points as little-endian float32."""
         body = row.points.astype("<f4", copy=False).tobytes() + row.images
-        told = {
+        header = {
             "settings": self.settings,
             "row": {key: value for key, value in vars(row).items() if key not in _BODY},
             "points": row.points.nbytes,
@@ -111,17 +111,17 @@ class Shards:
         path = self.folder / f"{_this_process(os.getpid())}.shards"
         try:
             with path.open("ab", buffering=0) as file:
-                _append(file, json.dumps(told).encode() + b"\n" + body)
+                _append(file, json.dumps(header).encode() + b"\n" + body)
         except OSError as error:
             raise cannot_write(path, error) from error
 
-    def kept(self) -> dict[str, list[Kept]]:
+    def finished(self) -> dict[str, list[FinishedShape]]:
         """Finished shapes of these settings by name, as far as they are whole; several where one was drawn again."""
         found = defaultdict(list)
         for path in sorted(self.folder.glob("*.shards")):
             for each in read_shards(path):
-                if each.told["settings"] == self.settings and each.row() is not None:
-                    found[str(each.told["row"]["name"])].append(each)
+                if each.header["settings"] == self.settings and each.row() is not None:
+                    found[str(each.header["row"]["name"])].append(each)
         return found
 
     def begin(self, name: str) -> None:
@@ -142,14 +142,14 @@ class Shards:
         return names
 
 
-def read_shards(path: Path) -> Iterator[Kept]:
+def read_shards(path: Path) -> Iterator[FinishedShape]:
     """Every shape in a file up to the one at which its process was killed; bodies are not looked at."""
     with path.open("rb") as file:
         for line in file:
             try:
-                told = json.loads(line)
-                each = Kept(path, file.tell(), told)
-                file.seek(told["bytes"], os.SEEK_CUR)
+                header = json.loads(line)
+                each = FinishedShape(path, file.tell(), header)
+                file.seek(header["bytes"], os.SEEK_CUR)
             except (ValueError, KeyError, TypeError):
                 return
             yield each

@@ -21,8 +21,8 @@ from joblib import parallel_config
 from joblib.parallel import ParallelBackendBase
 
 from pointcmt_cli.engine.rendering import home
-from pointcmt_cli.engine.rendering.draw_shape import Drawn, Job, task
-from pointcmt_cli.engine.rendering.workers import Place
+from pointcmt_cli.engine.rendering.draw_shape import Drawn, Job
+from pointcmt_cli.engine.rendering.workers import Place, task
 from pointcmt_cli.errors import PointCMTError, UsageError
 from pointcmt_cli.wording import missing_package, one_line
 
@@ -90,7 +90,7 @@ class Futures(ParallelBackendBase):  # type: ignore[misc]
             ) from error
 
 
-def check(address: str, workers: int | None) -> None:
+def refuse_other_than_address(address: str, workers: int | None) -> None:
     """Raise where it is no address, or where something of this machine's is asked for beside it."""
     if workers is not None:
         raise UsageError(

@@ -1,4 +1,4 @@
-"""One shape of `render`: read, sampled, drawn, compressed, kept. In: an item; out: a `Drawn`, and a file in `Shards`.
+"""One shape of `render`: read, sampled, drawn, checked, compressed, saved. In: a `Job` and an item; out: a `Drawn`.
 
 What happens here happens in worker processes too, so torch is never imported.
 """
@@ -6,10 +6,6 @@ What happens here happens in worker processes too, so torch is never imported.
 import functools
 import hashlib
 import json
-import os
-import signal
-import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -34,10 +30,6 @@ from pointcmt_cli.engine.rendering.home import Home
 from pointcmt_cli.engine.rendering.profile import Laps, Times
 from pointcmt_cli.errors import PluginError, PointCMTError
 from pointcmt_cli.wording import one_line
-
-WATCH = 0.5
-"""Seconds between a worker's looks at whether its parent is still there."""
-_ONE_AT_A_TIME = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -76,34 +68,24 @@ class Drawn:
     """Of a worker process since its last shape."""
 
 
-def task(job: Job, item: Item) -> Drawn:
-    """One shape in a worker process. A cluster's may have several threads, but a renderer draws one shape at a time."""
-    with _ONE_AT_A_TIME:
-        if job.home is None:
-            _settle(job.parent)
-        laps = _laps(job.run, job.home is None)
-        drawn = draw(job, item, laps)
-        return replace(drawn, times=laps.take())
-
-
-def draw(job: Job, item: Item, laps: Laps) -> Drawn:
+def draw_one(job: Job, item: Item, laps: Laps) -> Drawn:
     """One shape; nothing is raised across processes."""
     laps.end("between shapes")
     try:
         if job.home is not None:
             for path in (item.path, *(item.pictures or ())[:1]):
-                job.home.check(path)
-        return _draw(job, item, laps)
+                job.home.verify(path)
+        return _draw_one(job, item, laps)
     except PointCMTError as error:
-        return Drawn(item, fatal=job.home.tell(error) if job.home else error)
+        return Drawn(item, fatal=job.home.locate(error) if job.home else error)
     finally:
         laps.starting = False
 
 
-def _draw(job: Job, item: Item, laps: Laps) -> Drawn:
-    """Read, sample, draw and compress one shape into its shard, or into picture files."""
+def _draw_one(job: Job, item: Item, laps: Laps) -> Drawn:
+    """Read, sample, draw, check, and save one shape."""
     job.shards.begin(item.name)
-    renderer = _drawer(job, item)
+    renderer = _renderer_of(job, item)
     try:
         shape, source_hash = reading.read(item, job.color, job.up)
         source_hash = given.joined_hash(source_hash, item.pictures)
@@ -118,20 +100,32 @@ def _draw(job: Job, item: Item, laps: Laps) -> Drawn:
     try:
         images = renderer(replace(shape, points=points), job.cameras)
     except Exception as error:  # a stranger's code on one odd shape: the others still count
-        return Drawn(item, _reason(job, item, error))
-    _check(job, images)
+        return Drawn(item, _renderer_failure(job, item, error))
+    _enforce_contract(job, images)
     images = np.ascontiguousarray(images)
     laps.end("draw")
     if job.pictures:
         job.pictures.save(item, images, source_hash)
-        laps.end("write")
-        return Drawn(item)
+    else:
+        job.shards.save(_compressed(item, points, images, source_hash, laps))
+    laps.end("write")
+    return Drawn(item)
+
+
+def _compressed(
+    item: Item,
+    points: NDArray[np.float32],
+    images: NDArray[np.uint8],
+    source_hash: str,
+    laps: Laps,
+) -> ViewsRow:
+    """The row of views.h5 with points (P, 3) and views (V, H, W[, 3]), hashed and compressed."""
     content = hashlib.sha256(points.data)
     content.update(images.data)
     laps.end("hash")
     compressed = codec.compress(images)
     laps.end("compress")
-    row = ViewsRow(
+    return ViewsRow(
         name=item.name,
         label=item.label,
         split=item.split,
@@ -140,41 +134,30 @@ def _draw(job: Job, item: Item, laps: Laps) -> Drawn:
         points=points,
         images=compressed,
     )
-    job.shards.save(row)
-    laps.end("write")
-    return Drawn(item)
 
 
-@functools.lru_cache(maxsize=1)
-def _laps(run: str, own: bool) -> Laps:
-    """Of this process in a run. All that one of the run's own has done before its first shape was for that."""
-    laps = Laps(0.0 if own and _laps.cache_info().misses == 1 else None)
-    laps.starting = True
-    return laps
-
-
-def _drawer(job: Job, item: Item) -> Callable[[Shape, Cameras], NDArray[np.uint8]]:
+def _renderer_of(job: Job, item: Item) -> Callable[[Shape, Cameras], NDArray[np.uint8]]:
     """The renderer; in its place, for an item that brings its pictures, their reader."""
     if item.pictures is None:
-        return _renderer(job.renderer, job.options)
+        return _loaded(job.renderer, job.options)
     return given.reader(item, job.color, **json.loads(job.options))
 
 
 @functools.cache
-def _renderer(name: str, options: str) -> Callable[[Shape, Cameras], NDArray[np.uint8]]:
+def _loaded(name: str, options: str) -> Callable[[Shape, Cameras], NDArray[np.uint8]]:
     """The plug-in, made once in each process."""
     built: Callable[[Shape, Cameras], NDArray[np.uint8]]
     built = discovery.build("renderers", name, json.loads(options))
     return built
 
 
-def _reason(job: Job, item: Item, error: Exception) -> str:
+def _renderer_failure(job: Job, item: Item, error: Exception) -> str:
     if isinstance(error, PointCMTError):
         return one_line(error)
     return f"{item.path}: renderer '{job.renderer}' failed: {one_line(error, kind=True)}"
 
 
-def _check(job: Job, images: Any) -> None:
+def _enforce_contract(job: Job, images: Any) -> None:
     """What every renderer promises."""
     expected: tuple[int, ...] = (job.cameras.views, job.cameras.size, job.cameras.size)
     if job.color:
@@ -189,24 +172,3 @@ def _check(job: Job, images: Any) -> None:
         f"renderer '{job.renderer}' breaks its contract: {origin}: expected (V, H, W{', 3' if job.color else ''}) "
         f"= {expected} uint8, got {got}"
     )
-
-
-@functools.cache
-def _settle(parent: int) -> None:
-    """Once in each worker: leave Ctrl-C to the parent, and end when the parent has ended."""
-    if os.getpid() == parent:
-        return
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _end_without(parent)
-    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
-
-
-def _watch(parent: int) -> None:
-    while True:
-        time.sleep(WATCH)
-        _end_without(parent)
-
-
-def _end_without(parent: int) -> None:
-    if os.getppid() != parent:
-        os._exit(1)

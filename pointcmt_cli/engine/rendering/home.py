@@ -28,13 +28,13 @@ class Home:
     versions: tuple[tuple[str, str], ...]
     """Distributions that decide a shape's points and views."""
 
-    def check(self, path: Path) -> None:
+    def verify(self, path: Path) -> None:
         """Raise where this process cannot draw the shape in `path` for that run."""
-        _check(self)
+        _verify_once(self)
         if not path.exists():
             raise _unseen(path)
 
-    def tell(self, error: PointCMTError) -> PointCMTError:
+    def locate(self, error: PointCMTError) -> PointCMTError:
         """The same error with the name of this machine."""
         return type(error)(f"{socket.gethostname()}, a worker of {self.cluster}: {error}")
 
@@ -51,7 +51,7 @@ def opened(cluster: str, folder: Path, renderer: str | None) -> Iterator[Home]:
 
 
 @functools.cache
-def _check(home: Home) -> None:
+def _verify_once(home: Home) -> None:
     if not home.beacon.exists():
         raise _unseen(home.beacon.parent)
     for (name, expected), (_, found) in zip(home.versions, _versions(home.renderer), strict=True):

@@ -1,14 +1,12 @@
-"""What `render` does whatever it writes: what it was asked for, the drawing, and what is said of both. In: a config."""
+"""What `render` was asked for, settled before the first shape is drawn. In: a config; out: a `Plan`, or a refusal."""
 
-import contextlib
-import json
-import os
-import time
-from collections.abc import Collection, Generator, Mapping, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from joblib import cpu_count
+import numpy as np
 
 from pointcmt_cli import discovery
 from pointcmt_cli.config import IMAGE_SIZE, RIG, RenderConfig
@@ -16,168 +14,194 @@ from pointcmt_cli.data.cameras import rigs
 from pointcmt_cli.data.cameras.rigs import Cameras
 from pointcmt_cli.data.folders import selection, sources
 from pointcmt_cli.data.folders.sources import Item, Source
-from pointcmt_cli.data.pictures.written import Pictures
-from pointcmt_cli.data.store.shards import Shards
+from pointcmt_cli.data.pictures import given
+from pointcmt_cli.data.pictures.contact_sheet import picture_format
+from pointcmt_cli.data.pictures.given import PictureTree
 from pointcmt_cli.engine.rendering import cluster
-from pointcmt_cli.engine.rendering.draw_shape import Drawn, Job
-from pointcmt_cli.engine.rendering.profile import Laps, summary
 from pointcmt_cli.engine.rendering.settings import (
-    check_size,
-    looks,
+    PICTURES,
+    picture_settings,
     renderer_options,
     shape_settings,
     source_settings,
 )
-from pointcmt_cli.engine.rendering.workers import draw_all, local
-from pointcmt_cli.errors import DataError
-from pointcmt_cli.records import Note, Progress, Record, Records, counted
-from pointcmt_cli.splits import SPLITS
+from pointcmt_cli.errors import UsageError
+from pointcmt_cli.files import check_folder, digest
+from pointcmt_cli.records import Note, Record, Records, counted
+
+LARGEST = 2**31
+"""Bytes of one shape's views: each process holds them, and as one chunk HDF5 takes less than 4 GiB."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be drawn, and how."""
+    """What is to be drawn, how, and where to."""
 
     config: RenderConfig
     source: Source
     chosen: list[Item]
     """Those that --only names; all where it is not given."""
     cameras: Cameras
+    renderer: str | None
+    """The plug-in; None: the shapes bring their pictures."""
     options: Mapping[str, Any]
-    """The renderer's."""
-    per_shape: dict[str, Any]
-    """Settings that decide a shape's points and views."""
-    laps: Laps
-    """Where the time goes."""
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """All that decides what is in the output."""
-        return {**source_settings(self.config, self.source), **self.per_shape}
+    """The renderer's, or of the reading of those pictures."""
+    settings: Mapping[str, Any]
+    """All that decides what is in the output."""
+    shape_digest: str
+    """Of those that decide a finished shape: one of another digest is drawn again."""
+    out: Path
+    """What is written: views.h5, the folder of pictures, or a preview alone."""
 
 
-def plan(config: RenderConfig) -> Generator[Record, None, Plan]:
-    """Recognise the source, and read what was asked for."""
-    laps = Laps()
+def make_plan(config: RenderConfig) -> Generator[Record, None, Plan]:
+    """Refuse what cannot be meant, recognise the source, and settle how its shapes are drawn."""
+    refuse_contradictions(config)
+    cameras = _cameras(config)
+    source = _source(config)
+    yield from _introduce(source)
+    chosen = selection.select(source.items, config.only) if config.only else source.items
+    if config.only:
+        yield Note(f"--only: {len(chosen)} of {counted(len(source.items), 'shape')}")
+    options: Mapping[str, Any]
+    if config.views_from:
+        tree = given.match(config.views_from, source)
+        cameras = yield from _accept_pictures(config, config.views_from, tree)
+        names = {item.name for item in chosen}
+        chosen = [item for item in tree.items if item.name in names]
+        source = replace(source, items=tree.items)
+        options = {"resize": config.image_size is not None}
+        per_shape = picture_settings(config, tree)
+    else:
+        options, per_shape = renderer_options(config), shape_settings(config, source, cameras)
+    settings = {**source_settings(config, source), **per_shape}
+    if config.format == "png":
+        del settings["points"]  # pictures hold none
+    return Plan(
+        config=config,
+        source=source,
+        chosen=chosen,
+        cameras=cameras,
+        renderer=None if config.views_from else per_shape["renderer"],
+        options=options,
+        settings=settings,
+        shape_digest=digest(settings if config.format == "png" else per_shape),
+        out=_target(config),
+    )
+
+
+def preview_only(config: RenderConfig) -> bool:
+    """Whether some shapes are only to be looked at, and no views.h5 is asked for."""
+    return bool(config.only and config.preview and config.out is None and config.format != "png")
+
+
+def refuse_contradictions(config: RenderConfig) -> None:
+    """All that can be refused before the source is looked at."""
+    if config.preview:
+        picture_format(config.preview)
+        check_folder(config.preview)
+    if config.only and config.force:
+        raise UsageError(
+            "--only draws its shapes anew in any case, and keeps the others: leave out --force"
+        )
+    if config.views_from:
+        _refuse_drawing_options(config)
+    if config.format == "png":
+        if config.points is not None:
+            raise UsageError("--points and --format png: pictures hold no points")
+        _picture_folder(config)
+    options = renderer_options(config)
+    if config.renderer and not config.views_from:
+        discovery.find("renderers", config.renderer)
+        if options:
+            discovery.build("renderers", config.renderer, options)
+
+
+def _refuse_drawing_options(config: RenderConfig) -> None:
+    """Nothing was said that pictures from elsewhere make idle."""
+    idle = {
+        "renderer": config.renderer,
+        "option": config.renderer_options or None,
+        "shading": config.shading,
+        "projection": config.projection,
+        "margin": config.margin,
+        "rig": config.rig,
+        "format": config.format if config.format != RenderConfig.format else None,
+    }
+    if typed := [key for key, value in idle.items() if value is not None]:
+        raise UsageError(f"--{typed[0]} and --views-from: those pictures are drawn already")
+
+
+def _target(config: RenderConfig) -> Path:
+    if config.format == "png":
+        return _picture_folder(config)
+    if config.preview and preview_only(config):
+        return config.preview
+    return config.out or config.work / "views.h5"
+
+
+def _picture_folder(config: RenderConfig) -> Path:
+    """Where --format png writes."""
+    out = config.out
+    if out is None:
+        raise UsageError("--format png needs a folder for the pictures: --out DIR")
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"--out {out} is a file; --format png needs a folder")
+    return out
+
+
+def _cameras(config: RenderConfig) -> Cameras:
+    """The rig, for views that can be held."""
     cameras = rigs.cameras(
         config.rig or RIG, config.image_size or IMAGE_SIZE, config.projection, config.margin
     )
-    check_size(cameras, config.color)
+    _refuse_too_large(cameras, config.color)
+    return cameras
+
+
+def _refuse_too_large(cameras: Cameras, color: bool) -> None:
+    """The views of one shape are no more than LARGEST."""
+    if math.prod(cameras.shape(color)) > LARGEST:
+        raise UsageError(
+            f"{counted(cameras.views, 'view')} of {cameras.size} x {cameras.size} pixels are too much for one shape: "
+            "a smaller --image-size or fewer views"
+        )
+
+
+def _source(config: RenderConfig) -> Source:
+    """The folder as it is recognised, with classes to train on where a views.h5 is made of it."""
     if config.cluster:
-        cluster.check(config.cluster, config.workers)
+        cluster.refuse_other_than_address(config.cluster, config.workers)
     source = sources.recognise(
         config.source, config.test_fraction, config.held_out_fraction, config.variant
     )
-    if config.format != "png" and not looks(config):
+    if config.format != "png" and not preview_only(config):
         sources.check_classes(source)
+    return source
+
+
+def _introduce(source: Source) -> Records:
+    """What was recognised."""
     yield Note(source.summary)
     yield Note(f"classes: {', '.join(source.classes)}")
     for note in source.notes:
         yield Note(note, warning=True)
-    chosen = selection.select(source.items, config.only) if config.only else source.items
-    if config.only:
-        yield Note(f"--only: {len(chosen)} of {counted(len(source.items), 'shape')}")
-    per_shape = shape_settings(config, source, cameras)
-    return Plan(config, source, chosen, cameras, renderer_options(config), per_shape, laps)
 
 
-def draw_missing(
-    plan: Plan, missing: Sequence[Item], kept: int, shards: Shards, pictures: Pictures | None = None
-) -> Generator[Record, None, list[Drawn]]:
-    """Draw into shards or pictures; returns the shapes that could not be drawn, in the source's order."""
-    if not missing:
-        return []
-    config, renderer = plan.config, plan.per_shape["renderer"]
-    plugin = None if config.views_from else renderer
-    if plugin:
-        discovery.build("renderers", plugin, plan.options)
-    job = Job(
-        renderer=renderer,
-        options=json.dumps(plan.options, sort_keys=True),
-        cameras=plan.cameras,
-        points=plan.per_shape["points"],
-        color=config.color,
-        up=config.up,
-        shards=shards,
-        parent=os.getpid(),
-        pictures=pictures,
-    )
-    total = kept + len(missing)
-    yield Progress("render", kept, total)
-    began, finished = time.monotonic(), 0
-    failures: dict[str, Drawn] = {}
-    plan.laps.end("find what to draw")
-    own = contextlib.nullcontext(local(config.workers or cpu_count()))
-    with (
-        cluster.opened(config.cluster, job, plugin) if config.cluster else own as place,
-        contextlib.closing(draw_all(job, missing, place, plan.laps)) as results,
-    ):
-        for drawn in results:
-            if isinstance(drawn, Note):
-                yield drawn
-                continue
-            plan.laps.add(drawn.times)
-            if drawn.fatal:
-                raise drawn.fatal
-            finished += 1
-            if drawn.reason:
-                failures[drawn.item.name] = drawn
-                if config.strict:
-                    raise DataError(f"{drawn.reason} (--strict; without it the rest goes on)")
-                yield Note(f"left out {drawn.item.name}: {drawn.reason}", warning=True)
-            rate = finished * plan.cameras.views / (time.monotonic() - began)
-            yield Progress("render", kept + finished, total, values={"views/s": rate})
-    plan.laps.end("main process meanwhile")
-    return [failures[item.name] for item in missing if item.name in failures]
-
-
-def what_to_do(kept: Collection[str], missing: Sequence[Item]) -> Records:
-    """Where a run goes on: how much of it."""
-    if kept and missing:
+def _accept_pictures(
+    config: RenderConfig, folder: Path, tree: PictureTree
+) -> Generator[Record, None, Cameras]:
+    """Say what was found in that folder; returns cameras of which only number and size are known."""
+    if tree.strangers:
+        first = tree.strangers[0].relative_to(folder)
         yield Note(
-            f"{counted(len(kept), 'shape is', 'shapes are')} drawn already, {len(missing)} to go"
+            f"{len(tree.strangers)} pictures in {folder} are of no shape here, {first} first: they are not used",
+            warning=True,
         )
-
-
-def without(items: Sequence[Item], failures: Sequence[Drawn], plan: Plan) -> list[Item]:
-    """The shapes that will be in the output."""
-    bad = {drawn.item.name for drawn in failures}
-    if failures and all(item.name in bad for item in plan.chosen):
-        raise DataError(
-            f"{plan.source.root}: none of its {len(plan.chosen)} shapes can be drawn; the first: "
-            f"{failures[0].reason}"
-        )
-    return [item for item in items if item.name not in bad]
-
-
-def empty_classes(source: Source, items: Sequence[Item]) -> Records:
-    """Classes that have lost all their shapes."""
-    present = {item.label for item in items}
-    for label, name in enumerate(source.classes):
-        if label not in present:
-            yield Note(f"class '{name}' has no shapes; it stays in the list of classes", True)
-
-
-def described(
-    plan: Plan, items: Sequence[Item], drawn: int, failures: Sequence[Drawn]
-) -> Mapping[str, Any]:
-    """What is in the output, counted by split, and what is not."""
-    source = plan.source
-    plan.laps.end("put into one file")
-    labels = {split: [item.label for item in items if item.split == split] for split in SPLITS}
-    return {
-        "layout": source.layout,
-        "variant": source.variant,
-        "kind": source.kind,
-        "classes": source.classes,
-        "counts": {split: len(found) for split, found in labels.items()},
-        "classes_in": {split: len(set(found)) for split, found in labels.items()},
-        "views": plan.cameras.views,
-        "drawn": drawn - len(failures),
-        "kept": len(items) - (drawn - len(failures)),
-        "failures": [
-            {"name": each.item.name, "file": str(each.item.path), "reason": each.reason}
-            for each in failures
-        ],
-        "profile": summary(plan.laps, drawn * plan.cameras.views) if plan.config.profile else None,
-    }
+    unknown = np.full((tree.views, 4, 4), np.nan)
+    cameras = Cameras(PICTURES, unknown, config.image_size or tree.size)
+    _refuse_too_large(cameras, config.color)
+    yield Note(
+        f"{folder}: {counted(tree.views, 'picture')} a shape, {cameras.size} x {cameras.size} pixels"
+    )
+    return cameras

@@ -2,180 +2,173 @@
 
 What PointCMT starts from (section 3); the reference ships a pickle of views and no rendering code. Left out on purpose:
 materials, shadows. Same input, same file, whatever the number of workers, the order in which they end, or how
-often the run was killed on the way.
+often the run was killed on the way. `--format png`: the same road to a folder of pictures.
 """
 
-import tempfile
+import contextlib
+import json
+import os
 import time
-from collections.abc import Generator
-from dataclasses import asdict, replace
-from pathlib import Path
+from collections.abc import Collection, Generator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
 
-import numpy as np
+from joblib import cpu_count
 
-from pointcmt_cli.config import RenderConfig
-from pointcmt_cli.data.cameras.rigs import Cameras
-from pointcmt_cli.data.pictures import contact_sheet, given
-from pointcmt_cli.data.store import views
-from pointcmt_cli.data.store.lock import exclusive
-from pointcmt_cli.data.store.shards import Shards
-from pointcmt_cli.engine.rendering import reuse
-from pointcmt_cli.engine.rendering.picture_folder import render_pictures
-from pointcmt_cli.engine.rendering.plan import (
-    Plan,
-    described,
-    draw_missing,
-    empty_classes,
-    plan,
-    what_to_do,
-    without,
-)
-from pointcmt_cli.engine.rendering.settings import (
-    PICTURES,
-    check,
-    check_size,
-    looks,
-    matrices,
-    picture_settings,
-    told,
-)
-from pointcmt_cli.errors import UsageError
-from pointcmt_cli.files import digest
-from pointcmt_cli.provenance import MadeBy, record, write_config
-from pointcmt_cli.records import Note, Record, Records, Result, counted
+from pointcmt_cli import discovery
+from pointcmt_cli.config import POINTS, RenderConfig
+from pointcmt_cli.data.folders.sources import Item, Source
+from pointcmt_cli.engine.rendering import cluster, outputs
+from pointcmt_cli.engine.rendering.draw_shape import Drawn, Job
+from pointcmt_cli.engine.rendering.outputs import PictureFolder, ViewsFile
+from pointcmt_cli.engine.rendering.plan import Plan, make_plan
+from pointcmt_cli.engine.rendering.profile import Laps, summary
+from pointcmt_cli.engine.rendering.workers import Place, draw_all, local
+from pointcmt_cli.errors import DataError
+from pointcmt_cli.records import Note, Progress, Record, Records, Result, counted
+from pointcmt_cli.splits import SPLITS
 
 
 def render(config: RenderConfig) -> Records:
     """Recognise, draw what is missing, write it; a shape that cannot be drawn is left out and named."""
-    check(config)
-    planned = yield from plan(config)
-    if config.views_from:
-        planned = yield from with_pictures(planned, config.views_from)
-    if config.format == "png":
-        yield from render_pictures(planned)
-    elif looks(config):
-        yield from look(planned)
-    else:
-        yield from render_views(planned, config.out or config.work / "views.h5")
-
-
-def with_pictures(plan: Plan, folder: Path) -> Generator[Record, None, Plan]:
-    """The same shapes, each with its pictures in that folder; one without them will be left out and named."""
-    config = plan.config
-    tree = given.match(folder, plan.source)
-    if tree.strangers:
-        first = tree.strangers[0].relative_to(folder)
-        yield Note(
-            f"{len(tree.strangers)} pictures in {folder} are of no shape here, {first} first: they are not used",
-            warning=True,
-        )
-    unknown = np.full((tree.views, 4, 4), np.nan)
-    cameras = Cameras(PICTURES, unknown, config.image_size or tree.size)
-    check_size(cameras, config.color)
-    yield Note(
-        f"{folder}: {counted(tree.views, 'picture')} a shape, {cameras.size} x {cameras.size} pixels"
-    )
-    chosen = {item.name for item in plan.chosen}
-    return replace(
-        plan,
-        source=replace(plan.source, items=tree.items),
-        chosen=[item for item in tree.items if item.name in chosen],
-        cameras=cameras,
-        options={"resize": config.image_size is not None},
-        per_shape=picture_settings(config, tree),
-    )
-
-
-def look(plan: Plan) -> Records:
-    """Some shapes as a picture; no views.h5 is made or changed."""
-    with tempfile.TemporaryDirectory(prefix="pointcmt-") as folder:
-        out = Path(folder) / "views.h5"
-        for record in render_views(replace(plan, config=replace(plan.config, out=out)), out):
-            if isinstance(record, Result):
-                shown = {"path": str(plan.config.preview), "digest": None, "bytes": None}
-                yield Result({**record.values, **shown, "look": True})
-            else:
-                yield record
-
-
-def render_views(plan: Plan, out: Path) -> Records:
-    """Points and views of every shape; with --only those are drawn anew and all others kept as they are."""
+    laps = Laps()
+    plan = yield from make_plan(config)
     began = time.monotonic()
-    config, source, cameras, settings = plan.config, plan.source, plan.cameras, plan.settings
-    only = bool(config.only)
-    if out.is_dir():
-        raise UsageError(
-            f"{out} is a folder; the views go into a file (--format png makes pictures)"
-        )
-    if only and config.out is None and not out.exists():
-        raise UsageError(
-            f"--only {config.only[0]}: there is no {out} to draw it anew in; --preview PNG shows it, "
-            "--out FILE makes a file of it alone"
-        )
-    shards = Shards(_beside(out, "only" if only else "parts"), digest(plan.per_shape))
-    with exclusive(out), shards.opened(config.force or only):
-        old = reuse.read(out, settings, config.force)
-        if only:
-            kept = reuse.all_but(plan.chosen, old, source, out)
-            missing = plan.chosen
-        else:
-            Shards(_beside(out, "only"), "").clear()  # of a run with --only that was killed
-            kept = reuse.unchanged(source.items, old, shards)
-            missing = [item for item in source.items if item.name not in kept]
-            yield from what_to_do(kept, missing)
-            gone = set(old.names if old else []) - {item.name for item in source.items}
-            if gone:
-                yield Note(
-                    f"{len(gone)} shapes of {out} are no longer in {source.root}: they go", True
-                )
-        failures = yield from draw_missing(plan, missing, 0 if only else len(kept), shards)
-        new = {item.name for item in missing}
-        wanted = [item for item in source.items if item.name in kept or item.name in new]
-        items = without(wanted, failures, plan)
-        if not only:
-            yield from empty_classes(source, items)
-        if reuse.is_same(old, items, source.classes, kept):
-            yield Note(f"{out} is up to date")
-        else:
-            content = views.write_views(
-                out,
-                reuse.rows(items, kept, out, shards),
-                total=len(items),
-                shape=cameras.shape(config.color),
-                points=settings["points"],
-                attributes={
-                    **settings,
-                    "class_names": source.classes,
-                    **told(cameras, settings),
-                },
-                cameras=matrices(cameras, settings),
-            )
-            write_config(out, asdict(config), {**_made(plan), "output": content})
-        shards.clear()
-    if config.preview:
-        names = [item.name for item in plan.chosen] if only else None
-        contact_sheet.contact_sheet(out, config.preview, names)
-        yield Note(f"{config.preview} written")
-    yield Result(
-        {
-            "path": str(out),
-            "digest": str(views.read_attributes(out)["digest"]),
-            **described(plan, items, len(missing), failures),
-            "bytes": out.stat().st_size,
+    with outputs.opened(plan) as output:
+        reused = output.reusable()
+        missing = [item for item in plan.chosen if item.name not in reused]
+        done = 0 if config.only else len(reused)
+        if done and missing:
+            shapes = counted(done, "shape is", "shapes are")
+            yield Note(f"{shapes} drawn already, {len(missing)} to go")
+        yield from output.begin()
+        failures = yield from _draw(plan, missing, done, output, laps)
+        items = _drawn_items(plan, reused, missing, failures)
+        if not config.only:
+            yield from _empty_classes(plan.source, items)
+        yield from output.finish(items)
+        if config.preview:
+            output.preview(items, config.preview)
+            yield Note(f"{config.preview} written")
+        laps.end("put into one file")
+        result = {
+            "path": str(plan.out),
+            **output.identity(),
+            **_counts(plan, items, len(missing), failures),
+            "profile": summary(laps, len(missing) * plan.cameras.views) if config.profile else None,
             "seconds": time.monotonic() - began,
         }
+    yield Result(result)
+
+
+def _draw(
+    plan: Plan,
+    missing: Sequence[Item],
+    done: int,
+    output: ViewsFile | PictureFolder,
+    laps: Laps,
+) -> Generator[Record, None, list[Drawn]]:
+    """Draw what is missing; returns the shapes that could not be drawn, in the source's order."""
+    if not missing:
+        return []
+    if plan.renderer:
+        discovery.build("renderers", plan.renderer, plan.options)
+    job = _job(plan, output)
+    total = done + len(missing)
+    yield Progress("render", done, total)
+    began, finished = time.monotonic(), 0
+    failures: dict[str, Drawn] = {}
+    laps.end("find what to draw")
+    with (
+        _place(plan, job) as place,
+        contextlib.closing(draw_all(job, missing, place, laps)) as results,
+    ):
+        for drawn in results:
+            if isinstance(drawn, Note):
+                yield drawn
+                continue
+            laps.add(drawn.times)
+            if drawn.fatal:
+                raise drawn.fatal
+            finished += 1
+            if drawn.reason:
+                failures[drawn.item.name] = drawn
+                yield _left_out(drawn, plan.config.strict)
+            rate = finished * plan.cameras.views / (time.monotonic() - began)
+            yield Progress("render", done + finished, total, values={"views/s": rate})
+    laps.end("main process meanwhile")
+    return [failures[item.name] for item in missing if item.name in failures]
+
+
+def _job(plan: Plan, output: ViewsFile | PictureFolder) -> Job:
+    """What a worker needs to know of the plan."""
+    return Job(
+        renderer=plan.settings["renderer"],
+        options=json.dumps(plan.options, sort_keys=True),
+        cameras=plan.cameras,
+        points=plan.config.points or POINTS,
+        color=plan.config.color,
+        up=plan.config.up,
+        shards=output.shards,
+        parent=os.getpid(),
+        pictures=output.pictures,
     )
 
 
-def _made(plan: Plan) -> MadeBy:
-    """The run that writes this file."""
-    inputs: dict[str, tuple[Path, str | None]] = {"source": (plan.source.root, None)}
-    if plan.config.views_from:
-        inputs["pictures"] = (plan.config.views_from, None)
-    distribution = plan.settings["renderer_distribution"]
-    return record(inputs, *([distribution] if distribution else []))
+def _place(plan: Plan, job: Job) -> AbstractContextManager[Place]:
+    """Where it is drawn."""
+    if plan.config.cluster:
+        return cluster.opened(plan.config.cluster, job, plan.renderer)
+    return contextlib.nullcontext(local(plan.config.workers or cpu_count()))
 
 
-def _beside(out: Path, kind: str) -> Path:
-    """A folder for finished shapes."""
-    return out.with_name(f".{out.name}.{kind}")
+def _left_out(drawn: Drawn, strict: bool) -> Note:
+    """A shape that could not be drawn; the end of a strict run."""
+    if strict:
+        raise DataError(f"{drawn.reason} (--strict; without it the rest goes on)")
+    return Note(f"left out {drawn.item.name}: {drawn.reason}", warning=True)
+
+
+def _drawn_items(
+    plan: Plan, reused: Collection[str], missing: Sequence[Item], failures: Sequence[Drawn]
+) -> list[Item]:
+    """The shapes that will be in the output, in the source's order."""
+    failed = {drawn.item.name for drawn in failures}
+    if failures and all(item.name in failed for item in plan.chosen):
+        raise DataError(
+            f"{plan.source.root}: none of its {len(plan.chosen)} shapes can be drawn; the first: "
+            f"{failures[0].reason}"
+        )
+    present = {*reused, *(item.name for item in missing)} - failed
+    return [item for item in plan.source.items if item.name in present]
+
+
+def _empty_classes(source: Source, items: Sequence[Item]) -> Records:
+    """Classes that have lost all their shapes."""
+    present = {item.label for item in items}
+    for label, name in enumerate(source.classes):
+        if label not in present:
+            yield Note(f"class '{name}' has no shapes; it stays in the list of classes", True)
+
+
+def _counts(
+    plan: Plan, items: Sequence[Item], missing: int, failures: Sequence[Drawn]
+) -> Mapping[str, Any]:
+    """What is in the output, counted by split, and what is not."""
+    source, drawn = plan.source, missing - len(failures)
+    labels = {split: [item.label for item in items if item.split == split] for split in SPLITS}
+    return {
+        "layout": source.layout,
+        "variant": source.variant,
+        "kind": source.kind,
+        "classes": source.classes,
+        "counts": {split: len(found) for split, found in labels.items()},
+        "classes_in": {split: len(set(found)) for split, found in labels.items()},
+        "views": plan.cameras.views,
+        "drawn": drawn,
+        "kept": len(items) - drawn,
+        "failures": [
+            {"name": each.item.name, "file": str(each.item.path), "reason": each.reason}
+            for each in failures
+        ],
+    }

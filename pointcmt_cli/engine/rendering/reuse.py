@@ -16,7 +16,7 @@ from pointcmt_cli.data import reading
 from pointcmt_cli.data.folders.sources import Item, Source
 from pointcmt_cli.data.pictures import given
 from pointcmt_cli.data.store import views
-from pointcmt_cli.data.store.shards import Kept, Shards
+from pointcmt_cli.data.store.shards import FinishedShape, Shards
 from pointcmt_cli.data.store.views import ViewsIndex, ViewsRow
 from pointcmt_cli.errors import DataError, PointCMTError, StaleError
 
@@ -28,7 +28,7 @@ THREADS = 4
 """Hashing waits for the disk."""
 
 
-def read(out: Path, settings: Mapping[str, Any], force: bool) -> ViewsIndex | None:
+def read_existing(out: Path, settings: Mapping[str, Any], force: bool) -> ViewsIndex | None:
     """The index of an existing file made with these settings; None: there is none, or it is to be replaced."""
     if force or not out.exists():
         return None
@@ -36,11 +36,13 @@ def read(out: Path, settings: Mapping[str, Any], force: bool) -> ViewsIndex | No
         index = views.read_index(out)
     except DataError as error:
         raise DataError(f"{error}; --force replaces it, --out keeps it") from error
-    check_settings(out, index.attributes, settings)
+    refuse_other_settings(out, index.attributes, settings)
     return index
 
 
-def check_settings(out: Path, made_with: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+def refuse_other_settings(
+    out: Path, made_with: Mapping[str, Any], settings: Mapping[str, Any]
+) -> None:
     """What exists was made with these settings, or the error names those that differ."""
     differing = [
         f"{key} {_short(made_with.get(key))}, now {_short(value)}"
@@ -53,11 +55,11 @@ def check_settings(out: Path, made_with: Mapping[str, Any], settings: Mapping[st
         )
 
 
-def unchanged(items: Sequence[Item], old: ViewsIndex | None, shards: Shards) -> dict[str, int]:
+def unchanged_rows(items: Sequence[Item], old: ViewsIndex | None, shards: Shards) -> dict[str, int]:
     """Rows of `old`, or IN_SHARD, by name, of the shapes whose source is what it was."""
     known = {
         name: (IN_SHARD, {each.source_hash for each in found})
-        for name, found in shards.kept().items()
+        for name, found in shards.finished().items()
     }
     if old:
         known |= {name: (row, {old.source_hashes[row]}) for row, name in enumerate(old.names)}
@@ -69,7 +71,7 @@ def unchanged(items: Sequence[Item], old: ViewsIndex | None, shards: Shards) -> 
     }
 
 
-def all_but(
+def other_rows(
     chosen: Sequence[Item], old: ViewsIndex | None, source: Source, out: Path
 ) -> dict[str, int]:
     """Rows of `old` by name, without the chosen ones; the file must hold what the source holds otherwise."""
@@ -79,12 +81,12 @@ def all_but(
     if gone or list(old.attributes["class_names"]) != source.classes:
         what = f"{gone[0]} is no longer there" if gone else "it has other classes"
         raise StaleError(f"{source.root} is not what {out} was made from: {what}; leave out --only")
-    anew = {item.name for item in chosen}
-    return {name: row for row, name in enumerate(old.names) if name not in anew}
+    excluded = {item.name for item in chosen}
+    return {name: row for row, name in enumerate(old.names) if name not in excluded}
 
 
-def is_same(
-    old: ViewsIndex | None, items: Sequence[Item], classes: Sequence[str], kept: Mapping[str, int]
+def already_holds(
+    old: ViewsIndex | None, items: Sequence[Item], classes: Sequence[str], reused: Mapping[str, int]
 ) -> bool:
     """Whether the existing file already holds exactly this, in this order."""
     return (
@@ -93,19 +95,19 @@ def is_same(
         and old.names == [item.name for item in items]
         and old.labels == [item.label for item in items]
         and old.splits == [item.split for item in items]
-        and all(kept.get(name) == row for row, name in enumerate(old.names))
+        and all(reused.get(name) == row for row, name in enumerate(old.names))
     )
 
 
-def rows(
-    items: Sequence[Item], kept: Mapping[str, int], out: Path, shards: Shards
+def merged_rows(
+    items: Sequence[Item], reused: Mapping[str, int], out: Path, shards: Shards
 ) -> Iterator[ViewsRow]:
     """The rows of the new file in the order of `items`, from the old one and from shards."""
-    in_file = [kept[item.name] for item in items if kept.get(item.name, IN_SHARD) != IN_SHARD]
-    finished = shards.kept()
+    in_file = [reused[item.name] for item in items if reused.get(item.name, IN_SHARD) != IN_SHARD]
+    finished = shards.finished()
     with closing(views.read_rows(out, in_file)) as old:
         for item in items:
-            in_shard = kept.get(item.name, IN_SHARD) == IN_SHARD
+            in_shard = reused.get(item.name, IN_SHARD) == IN_SHARD
             row = _latest(item, finished.get(item.name, [])) if in_shard else next(old)
             if row is None:
                 raise DataError(
@@ -114,7 +116,7 @@ def rows(
             yield replace(row, label=item.label, split=item.split)
 
 
-def _latest(item: Item, finished: Sequence[Kept]) -> ViewsRow | None:
+def _latest(item: Item, finished: Sequence[FinishedShape]) -> ViewsRow | None:
     """Of a shape that was drawn before and after its source had changed, the one of the source as it is."""
     if len({each.source_hash for each in finished}) > 1:
         [now] = source_hashes([item])

@@ -4,8 +4,11 @@ In: items; out: one `Drawn` for each, in the order they end. joblib hands them o
 (out of memory, a crash in a native library) takes the others with it; what was in flight is then tried again alone.
 """
 
+import functools
+import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, closing, contextmanager
@@ -16,14 +19,18 @@ from typing import Any
 from joblib import Parallel, delayed, parallel_config
 
 from pointcmt_cli.data.folders.sources import Item
-from pointcmt_cli.engine.rendering.draw_shape import Drawn, Job, draw, task
+from pointcmt_cli.engine.rendering.draw_shape import Drawn, Job, draw_one
 from pointcmt_cli.engine.rendering.home import Home
 from pointcmt_cli.engine.rendering.profile import Laps
 from pointcmt_cli.errors import PointCMTError
 from pointcmt_cli.records import Note
 
+WATCH = 0.5
+"""Seconds between a worker's looks at whether its parent is still there."""
 IDLE = 20
 """Seconds after which a worker without work ends, should nobody have ended it before."""
+
+_ONE_AT_A_TIME = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -51,7 +58,7 @@ def draw_all(job: Job, items: Sequence[Item], place: Place, laps: Laps) -> Gener
     """Draw every item; with one worker of this machine in this process, whose time `laps` takes."""
     if place.home is None and min(place.workers, len(items)) <= 1:
         laps.starting = True
-        yield from (draw(job, item, laps) for item in items)
+        yield from (draw_one(job, item, laps) for item in items)
         return
     if place.note:
         yield Note(place.note, warning=True)
@@ -156,3 +163,42 @@ def _handling_interrupts(handler: Any) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def task(job: Job, item: Item) -> Drawn:
+    """One shape in a worker process. A cluster's may have several threads, but a renderer draws one shape at a time."""
+    with _ONE_AT_A_TIME:
+        if job.home is None:
+            _follow(job.parent)
+        laps = _laps_of_process(job.run, job.home is None)
+        drawn = draw_one(job, item, laps)
+        return replace(drawn, times=laps.take())
+
+
+@functools.lru_cache(maxsize=1)
+def _laps_of_process(run: str, own: bool) -> Laps:
+    """In a run. All that a process of the run's own has done before its first shape was for that."""
+    laps = Laps(0.0 if own and _laps_of_process.cache_info().misses == 1 else None)
+    laps.starting = True
+    return laps
+
+
+@functools.cache
+def _follow(parent: int) -> None:
+    """Once in each worker: leave Ctrl-C to the parent, and end when the parent has ended."""
+    if os.getpid() == parent:
+        return
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _end_without(parent)
+    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+
+
+def _watch(parent: int) -> None:
+    while True:
+        time.sleep(WATCH)
+        _end_without(parent)
+
+
+def _end_without(parent: int) -> None:
+    if os.getppid() != parent:
+        os._exit(1)

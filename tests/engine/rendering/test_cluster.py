@@ -208,16 +208,16 @@ def test_another_version_and_folders_that_are_not_shared(tmp_path: Path) -> None
     shape = tmp_path / "a.off"
     shape.touch()
     with home.opened("dask://here:1", tmp_path, "raster") as own:
-        own.check(shape)
+        own.verify(shape)
         with pytest.raises(DataError, match=r"does not see .*b.off: source and output must be"):
-            own.check(tmp_path / "b.off")
+            own.verify(tmp_path / "b.off")
         other = home.Home(own.cluster, own.beacon, own.renderer, (("pointcmt", "9"), ("x", "9")))
         with pytest.raises(PluginError, match=r"pointcmt is .* there and 9 here: install the"):
-            other.check(shape)
+            other.verify(shape)
     gone = home.Home(own.cluster, own.beacon, "points", own.versions)
     with pytest.raises(DataError, match=f"does not see {tmp_path}: source and output"):
-        gone.check(shape)
-    assert str(own.tell(DataError("full"))).endswith(", a worker of dask://here:1: full")
+        gone.verify(shape)
+    assert str(own.locate(DataError("full"))).endswith(", a worker of dask://here:1: full")
 
 
 @pytest.mark.parametrize("told", [CancelledError(), ConnectionError("reset"), OSError("closed")])

@@ -41,7 +41,8 @@ def test_one_row_is_drawn_anew_and_the_rest_is_the_same_bytes(meshes: Path, name
     changed = [key for key, images in views(out).items() if (images != whole[key]).any()]
     assert changed == ["lamp/lamp_0002"]
     assert run(config(meshes))["drawn"] == 1  # the other one, in its turn
-    assert sorted(path.name for path in meshes.parent.iterdir()) == ["meshes", "views.h5"]
+    beside = sorted(path.name for path in meshes.parent.iterdir())
+    assert beside == ["meshes", "views.config.json", "views.h5"]
 
 
 def test_patterns_and_several_names(meshes: Path) -> None:
