@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from pointcmt_cli.commands import options
 from pointcmt_cli.config import InfoConfig
 from pointcmt_cli.wording import percent, some_of
 
@@ -13,15 +14,10 @@ WIDEST = 30
 """Settings that fit the screen; --json has all."""
 
 
+@options.of(InfoConfig)
 def info(
-    path: Annotated[
-        Path,
-        typer.Argument(
-            metavar="PATH",
-            help="views.h5, features.h5, .pt, .onnx, .pt2, .safetensors, or a folder of them.",
-            show_default=False,
-        ),
-    ],
+    config: InfoConfig,
+    *,
     json: Annotated[
         bool,
         typer.Option(
@@ -38,12 +34,16 @@ def info(
     from pointcmt_cli import console
     from pointcmt_cli.engine.info.info import info as stage
 
-    found = console.follow(stage(InfoConfig(path)), resumes=False)
+    found = console.follow(stage(config), resumes=False)
     if json:
         console.print_json(found)
     elif found["kind"] == "folder":
-        console.table(f"{path}", ["file", "what", "made from", "made"], map(_row, found["files"]))
-        console.line(f"more of one: pointcmt info {path / Path(found['files'][0]['path']).name}")
+        console.table(
+            f"{config.path}", ["file", "what", "made from", "made"], map(_row, found["files"])
+        )
+        console.line(
+            f"more of one: pointcmt info {config.path / Path(found['files'][0]['path']).name}"
+        )
     else:
         for heading, text in _lines(found):
             console.line(f"{heading + ':':<17}{text}")

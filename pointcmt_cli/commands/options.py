@@ -11,7 +11,7 @@ from typing import Annotated, Any, get_args, get_origin
 
 import typer
 
-from pointcmt_cli.commands import settings_file
+from pointcmt_cli.commands import settings_file, settings_printed
 from pointcmt_cli.config.setting import Setting, settings_of
 from pointcmt_cli.errors import UsageError
 
@@ -36,7 +36,9 @@ def of(stage: type, **instead: Setting | None) -> Callable[[Callable[..., None]]
         def run(context: typer.Context, **given: Any) -> None:
             given.pop("config")
             if given.pop("print_config"):
-                typer.echo(settings_file.written(context, given, kinds, infos, sources), nl=False)
+                typer.echo(
+                    settings_printed.written(context, given, kinds, infos, sources), nl=False
+                )
                 return
             values = {
                 name: built(given.pop(name), kind, each, name)

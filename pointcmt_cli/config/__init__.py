@@ -4,6 +4,7 @@ In: nothing; out: one frozen dataclass per stage, of which the command line and 
 Imports from: none.
 """
 
+from pointcmt_cli.config.demo import DemoConfig
 from pointcmt_cli.config.deploying import ExportConfig, PredictConfig
 from pointcmt_cli.config.rendering import (
     DEFAULT_RENDERERS,
@@ -25,17 +26,15 @@ from pointcmt_cli.config.scoring import (
 )
 from pointcmt_cli.config.setting import Device, Precision, Setting, deciding
 from pointcmt_cli.config.sharing import DownloadConfig, PullConfig, PushConfig, VerifyConfig
-from pointcmt_cli.config.training import (
+from pointcmt_cli.config.student import PLAIN_OBJECTIVE, DistillConfig
+from pointcmt_cli.config.teacher import (
     CPU_MICRO_BATCH,
     EPOCHS,
     FROZEN_EPOCHS,
     MICRO_BATCH,
-    PLAIN_OBJECTIVE,
-    SMOOTHING,
-    DemoConfig,
-    DistillConfig,
     TeacherConfig,
 )
+from pointcmt_cli.config.training import SMOOTHING
 
 __all__ = [
     "CPU_MICRO_BATCH",

@@ -87,5 +87,12 @@ class EvaluateConfig:
 class InfoConfig:
     """`pointcmt info PATH`: what a file is, what it was made from, how to make it again."""
 
-    path: Path
-    """A views.h5, features.h5, .pt, .onnx, .pt2, .safetensors, or a folder of them."""
+    path: Annotated[
+        Path,
+        Setting(
+            "views.h5, features.h5, .pt, .onnx, .pt2, .safetensors, or a folder of them.",
+            argument=True,
+            metavar="PATH",
+            shown=False,
+        ),
+    ]

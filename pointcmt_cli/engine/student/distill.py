@@ -8,7 +8,6 @@ The test split is scored once, at the end. Expected results, with hardware: docs
 
 import math
 import time
-from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, replace
 from typing import Any
@@ -31,13 +30,13 @@ from pointcmt_cli.engine.student.provenance import (
 )
 from pointcmt_cli.engine.student.ranks import Alone, launch
 from pointcmt_cli.engine.student.recorded_step import check_fast, stepper
+from pointcmt_cli.engine.student.scores import final_metrics, held_out, shown
 from pointcmt_cli.engine.student.step import Meter, Resident, Step, Stepper
 from pointcmt_cli.engine.student.train_generator import generator_key, train_generator
 from pointcmt_cli.engine.training import checkpoint, setup
 from pointcmt_cli.engine.training.beside import log_tensorboard, write_run
 from pointcmt_cli.engine.training.finished import protect
 from pointcmt_cli.engine.training.freshness import changed_source
-from pointcmt_cli.engine.training.metrics import predict_logits, scores
 from pointcmt_cli.engine.training.resume import Best, Resume
 from pointcmt_cli.errors import DataError, StaleError
 from pointcmt_cli.models.classifier import Classifier
@@ -238,51 +237,3 @@ def build_student(config: DistillConfig, features: Features) -> Classifier:
         )
     width = features.teacher_features.shape[1]
     return Classifier(encoder, len(features.shapes.classes), width, name=config.student)
-
-
-def held_out(
-    student: Classifier, features: Features, config: DistillConfig, device: torch.device
-) -> dict[str, float]:
-    """Accuracy on the held-out split, for the history."""
-    found = split_scores(student, features, HELD_OUT, config, device)
-    return {"held_out_oa": found["oa"], "held_out_macc": found["macc"]} if found else {}
-
-
-def split_scores(
-    student: Classifier, features: Features, split: str, config: DistillConfig, device: torch.device
-) -> dict[str, Any]:
-    """OA and mAcc of one split, empty where it has no shapes."""
-    shapes = features.shapes
-    rows = shapes.rows(split)
-    if not len(rows):
-        return {}
-    logits = predict_logits(student, shapes.points[rows], config.points, 64, device)
-    found = scores(logits, torch.from_numpy(shapes.labels[rows]), shapes.classes)
-    return {"oa": found["oa"], "macc": found["macc"], "count": len(rows)}
-
-
-def final_metrics(
-    student: Classifier,
-    features: Features,
-    config: DistillConfig,
-    device: torch.device,
-    history: list[Any],
-    best: "Best",
-) -> dict[str, Any]:
-    """What is kept, labelled apart: last epoch and selected epoch on the held-out split, test of what is kept."""
-    last = {key: history[-1].get(f"held_out_{key}") for key in ("oa", "macc")}
-    chosen = best.epoch if config.select == HELD_OUT and best.epoch else config.epochs
-    kept = split_scores(student, features, HELD_OUT, config, device)
-    return {
-        "selected_by": config.select,
-        "selected_epoch": chosen,
-        "held_out": kept,
-        "last_epoch": last,
-        "test": split_scores(student, features, "test", config, device),
-    }
-
-
-def shown(row: Mapping[str, float]) -> dict[str, float]:
-    """The figures beside the progress bar."""
-    names = {"loss": "loss", "train_accuracy": "train", "held_out_oa": HELD_OUT}
-    return {name: row[key] for key, name in names.items() if key in row}

@@ -14,10 +14,8 @@ Expected, 1,210 meshes of 36 classes (707 train, 137 held out), 12 views at 128 
 seed: 84 % on test, 82 % out of fold; 85 CPU-seconds on one EPYC core (bf16: 65), 0.64 GB.
 """
 
-import hashlib
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,23 +23,28 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from pointcmt_cli import discovery
-from pointcmt_cli.config import TeacherConfig, deciding
+from pointcmt_cli.config import TeacherConfig
 from pointcmt_cli.data.store.features import Features, write_features
 from pointcmt_cli.data.store.lock import exclusive
-from pointcmt_cli.data.store.views import VIEWS_FORMAT, ShapeSet, read_attributes, read_shapes
+from pointcmt_cli.data.store.views import VIEWS_FORMAT, ShapeSet, read_shapes
 from pointcmt_cli.engine.teacher.choice import choose, files, options_of, resolve, run_key
 from pointcmt_cli.engine.teacher.fit import Task, cached, fit, out_of_fold
 from pointcmt_cli.engine.teacher.image_features import Views, encode_views
+from pointcmt_cli.engine.teacher.provenance import (
+    feature_attributes,
+    features_match,
+    kept_checkpoint,
+    provenance,
+    record_of,
+    summary,
+)
 from pointcmt_cli.engine.training import checkpoint, setup
-from pointcmt_cli.engine.training.beside import differences, log_tensorboard, write_run
-from pointcmt_cli.engine.training.finished import other_file, protect
+from pointcmt_cli.engine.training.beside import log_tensorboard, write_run
 from pointcmt_cli.engine.training.metrics import scores
 from pointcmt_cli.engine.training.resume import Best, Resume
 from pointcmt_cli.errors import DataError
-from pointcmt_cli.files import digest, file_digest
+from pointcmt_cli.files import digest
 from pointcmt_cli.models.classifier import Classifier
-from pointcmt_cli.provenance import MadeBy, record
 from pointcmt_cli.records import Note, Record, Records, Result
 from pointcmt_cli.splits import HELD_OUT, TEST, TRAIN
 
@@ -111,60 +114,6 @@ def train(config: TeacherConfig) -> Records:
     write_features(features_file, features, feature_attributes(config, kept), made)
     resume.clear()
     yield Result(summary(kept, config))
-
-
-def kept_checkpoint(
-    config: TeacherConfig, shapes: ShapeSet, key: str
-) -> Generator[Record, None, dict[str, Any] | None]:
-    """The checkpoint of an earlier run with the same key; of another run, a note says what changed."""
-    _, out, _ = files(config)
-    values = checkpoint.kept(out, "teacher", config.force)
-    if values is None:
-        protect_features(config, shapes, key)
-        return None
-    made = values["provenance"]
-    if made.get("run_key") == key:
-        return values
-    changes = differences(deciding(values["config"], TeacherConfig), deciding(config))
-    weights = []
-    if made.get("weights_digest") != weights_digest(config):
-        weights = other_file("--weights", values["config"].get("weights"), config.weights)
-    protect(out, weights + changes)
-    if made.get("views_digest") != shapes.digest:
-        changes.insert(0, "the views")
-    if made.get("weights_digest") != weights_digest(config):
-        changes.insert(0, "--weights")
-    why = ", ".join(changes) or "the network's first weights, its package or the device"
-    yield Note(f"{out} is trained anew; changed: {why}")
-    return None
-
-
-def protect_features(config: TeacherConfig, shapes: ShapeSet, key: str) -> None:
-    """A new teacher does not replace what another one says of the same views, unasked."""
-    _, _, features_file = files(config)
-    if config.force or not features_file.exists():
-        return
-    made = feature_attributes_of(features_file)
-    if made.get("views_digest") == shapes.digest and made.get("teacher_key") != key:
-        protect(features_file, ["another teacher of the same views"], "--features")
-
-
-def features_match(config: TeacherConfig, kept: Mapping[str, Any]) -> bool:
-    """Whether features.h5 was made by this very teacher."""
-    _, _, features_file = files(config)
-    if not features_file.exists():
-        return False
-    made = feature_attributes_of(features_file)
-    expected = feature_attributes(config, kept)
-    return all(made.get(key) == value for key, value in expected.items())
-
-
-def feature_attributes_of(path: Path) -> dict[str, Any]:
-    """What a features.h5 says of itself; a file that says nothing is not replaced unasked."""
-    try:
-        return read_attributes(path)
-    except DataError as error:
-        raise DataError(f"{error}; it is in the way: --force replaces it") from error
 
 
 def encode(
@@ -239,56 +188,6 @@ def final_metrics(
     }
 
 
-def weights_digest(config: TeacherConfig) -> str | None:
-    """sha256 of the file of first weights: what is in it counts, not how its path was typed."""
-    if config.weights is None or not config.weights.is_file():
-        return None
-    with config.weights.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def provenance(
-    model: Classifier, shapes: ShapeSet, config: TeacherConfig, key: str
-) -> dict[str, Any]:
-    """What the checkpoint was made from, and its own hash."""
-    attributes = shapes.attributes
-    return {
-        "kind": "teacher",
-        "run_key": key,
-        "digest": checkpoint.state_digest(model),
-        "views_digest": shapes.digest,
-        **({"weights_digest": weights_digest(config)} if config.weights else {}),
-        "frozen": config.freeze,
-        **{
-            name: str(attributes[name])
-            for name in ("source_layout", "variant")
-            if name in attributes
-        },
-        "counts": shapes.counts(),
-    }
-
-
-def record_of(config: TeacherConfig, shapes: ShapeSet) -> MadeBy:
-    """The run that trains this teacher."""
-    views_file, _, _ = files(config)
-    inputs: dict[str, tuple[Path, str | None]] = {"views": (views_file, shapes.digest)}
-    if config.weights:
-        inputs["weights"] = (config.weights, file_digest(config.weights))
-    assert config.teacher is not None
-    return record(inputs, discovery.find("teachers", config.teacher).distribution)
-
-
-def feature_attributes(config: TeacherConfig, kept: Mapping[str, Any]) -> dict[str, Any]:
-    """What features.h5 says of its teacher."""
-    made = kept["provenance"]
-    return {
-        "teacher": kept["name"],
-        "teacher_digest": made["digest"],
-        "teacher_key": made["run_key"],
-        "folds": config.folds,
-    }
-
-
 def describe(config: TeacherConfig, shapes: ShapeSet, device: torch.device) -> str:
     """One line before the training starts."""
     counts = shapes.counts()
@@ -298,15 +197,3 @@ def describe(config: TeacherConfig, shapes: ShapeSet, device: torch.device) -> s
         f"teacher {config.teacher}, {what} on {counts['train']} shapes of {len(shapes.classes)} classes for "
         f"{config.epochs} epochs (seed {config.seed}, {device.type}){selection}"
     )
-
-
-def summary(kept: Mapping[str, Any], config: TeacherConfig) -> dict[str, Any]:
-    """The stage's result in plain values."""
-    return {
-        "checkpoint": str(config.out),
-        "features": str(config.features),
-        "teacher": kept["name"],
-        "frozen": kept["provenance"]["frozen"],
-        "variant": kept["provenance"].get("variant"),
-        **kept["metrics"],
-    }

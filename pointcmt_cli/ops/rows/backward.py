@@ -47,7 +47,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pointcmt_cli.ops.rows import kernels
-from pointcmt_cli.ops.rows.forward import Last, Layers, Norm
+from pointcmt_cli.ops.rows.blocks import Norm
+from pointcmt_cli.ops.rows.forward import Last, Layers
 from pointcmt_cli.ops.rows.products import rows_by_weight, rows_crossed
 from pointcmt_cli.ops.threads import share
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from pointcmt_cli.ops.rows import products
-from pointcmt_cli.ops.rows.forward import PARTS
+from pointcmt_cli.ops.rows.blocks import PARTS
 from pointcmt_cli.ops.threads import cuts, share
 
 

@@ -17,7 +17,8 @@ from torch.autograd.function import once_differentiable
 from pointcmt_cli.ops.compiling import NO_NANS, compiled
 from pointcmt_cli.ops.rows import kernels
 from pointcmt_cli.ops.rows.backward import NormGradient
-from pointcmt_cli.ops.rows.forward import PARTS, Norm, statistics, tracked
+from pointcmt_cli.ops.rows.blocks import PARTS, Norm, statistics
+from pointcmt_cli.ops.rows.forward import tracked
 from pointcmt_cli.ops.threads import cuts, share
 
 

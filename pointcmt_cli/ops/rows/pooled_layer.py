@@ -16,7 +16,8 @@ from torch.autograd.function import once_differentiable
 
 from pointcmt_cli.ops.compiling import NO_NANS, compiled
 from pointcmt_cli.ops.rows.backward import NormGradient
-from pointcmt_cli.ops.rows.forward import Norm, Rows, running, statistics, tracked
+from pointcmt_cli.ops.rows.blocks import Norm, Rows, statistics
+from pointcmt_cli.ops.rows.forward import running, tracked
 from pointcmt_cli.ops.threads import share
 
 

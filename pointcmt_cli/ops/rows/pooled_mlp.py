@@ -25,8 +25,9 @@ from torch.autograd.function import once_differentiable
 
 from pointcmt_cli.ops.points.public import gather
 from pointcmt_cli.ops.rows.backward import backward
+from pointcmt_cli.ops.rows.blocks import Rows
 from pointcmt_cli.ops.rows.folded import pooled_folded
-from pointcmt_cli.ops.rows.forward import Rows, infer, train
+from pointcmt_cli.ops.rows.forward import infer, train
 from pointcmt_cli.ops.rows.pooled_layer import pooled_layer
 
 

@@ -105,9 +105,7 @@ def test_pooled_mlp_equals_the_straightforward_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Output, every gradient, running statistics, evaluation; the straightforward one always in float64."""
-    monkeypatch.setattr(
-        "pointcmt_cli.ops.rows.forward.BLOCK", 20
-    )  # many blocks, the last one short
+    monkeypatch.setattr("pointcmt_cli.ops.rows.blocks.BLOCK", 20)  # many blocks, the last one short
     plain = tuple(each.double() for each in layers(widths, bias))
     fast = tuple(copy.deepcopy(each).to(dtype) for each in plain)
     first, centres, index = inputs(grouped, widths[0])
