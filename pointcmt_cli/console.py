@@ -52,7 +52,7 @@ def follow(
                     style = "yellow" if record.warning else None
                     err.print(record.text, style=style, markup=False)
     except KeyboardInterrupt:
-        text = "interrupted" + ("; the same command goes on where it stopped" if resumes else "")
+        text = "interrupted" + ("; run the same command again to continue" if resumes else "")
         raise StageInterruptedError(text) from None
     return values
 

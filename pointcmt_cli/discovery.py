@@ -104,7 +104,7 @@ def load(group: str, name: str, distribution: str | None = None) -> Callable[...
         raise PluginError(f"{group[:-1]} '{name}' is broken: {plugin.origin}: it cannot be called")
     if ":" in name and not _is_factory(factory):
         raise PluginError(
-            f"{group[:-1]} '{name}' is no factory with keyword-only options, and is not called: "
+            f"{group[:-1]} '{name}' is not a factory with keyword-only options, so it was not called: "
             "a plain function or class is needed, with a `*` before its options"
         )
     return typing.cast("Callable[..., Any]", factory)

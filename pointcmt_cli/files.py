@@ -45,7 +45,7 @@ def check_folder(path: Path) -> None:
         raise DataError(f"cannot write {path}: it is a folder; name a file")
     folder = next(each for each in path.absolute().parents if each.exists())
     if not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
-        reason = "may not be written in" if folder.is_dir() else "is no folder"
+        reason = "may not be written in" if folder.is_dir() else "is not a folder"
         raise DataError(f"cannot write {path}: {folder} {reason}; name another folder")
 
 

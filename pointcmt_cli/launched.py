@@ -10,43 +10,43 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import TextIO
 
 
-def _told(name: str, otherwise: int) -> int:
+def _from_torchrun(name: str, otherwise: int) -> int:
     return int(os.environ[name]) if "TORCHELASTIC_RUN_ID" in os.environ else otherwise
 
 
 def world() -> int:
     """Processes of the job, on all nodes."""
-    return _told("WORLD_SIZE", 1)
+    return _from_torchrun("WORLD_SIZE", 1)
 
 
 def rank() -> int:
     """This process's number among them."""
-    return _told("RANK", 0)
+    return _from_torchrun("RANK", 0)
 
 
 def local_rank() -> int:
     """This process's number on its node."""
-    return _told("LOCAL_RANK", 0)
+    return _from_torchrun("LOCAL_RANK", 0)
 
 
 def local_world() -> int:
     """Processes on this node."""
-    return _told("LOCAL_WORLD_SIZE", 1)
+    return _from_torchrun("LOCAL_WORLD_SIZE", 1)
 
 
 def node() -> int:
     """This node's number."""
-    return _told("GROUP_RANK", 0)
+    return _from_torchrun("GROUP_RANK", 0)
 
 
 def nodes() -> int:
     """Nodes of the job."""
-    return _told("GROUP_WORLD_SIZE", 1)
+    return _from_torchrun("GROUP_WORLD_SIZE", 1)
 
 
 def start() -> int:
     """How often torchrun has started the job again."""
-    return _told("TORCHELASTIC_RESTART_COUNT", 0)
+    return _from_torchrun("TORCHELASTIC_RESTART_COUNT", 0)
 
 
 @contextmanager

@@ -64,7 +64,7 @@ def load_weights(
     if isinstance(values, Mapping) and isinstance(values.get("state_dict"), Mapping):
         values = values["state_dict"]
     if not isinstance(values, Mapping) or not all(torch.is_tensor(v) for v in values.values()):
-        raise PointCMTError(f"weights {path} are no state dict (names with tensors)")
+        raise PointCMTError(f"weights {path} are not a state dict (names and tensors)")
     given = {str(key).removeprefix("module."): value for key, value in values.items()}
     given = {key: value for key, value in given.items() if not key.startswith(tuple(ignored))}
     own = network.state_dict()

@@ -54,7 +54,7 @@ def download(config: DownloadConfig) -> None:
 
     result = console.follow(stage(config))
     if not result["present"]:
-        checked = result["checksum"] or "no checksum is published, the archive's own was right"
+        checked = result["checksum"] or "no checksum is published; the archive's own checks passed"
         console.line(f"{result['out']} is there ({checked})")
     step = "render" if result["render"] else "data verify"
     console.line(f"next: pointcmt {step} {result['out']}")
@@ -89,7 +89,7 @@ def _verdict(checked: dict[str, Any]) -> str:
         found.append(f"{count} cannot be read" if found else f"{count} cannot be opened")
     expected = checked.get("expected")
     if expected is None:
-        known = "of its counts nothing is published" if "counts" in checked else ""
+        known = "its counts are not published" if "counts" in checked else ""
     elif checked["whole"]:
         known = f"as published of {checked['published_as']}"
     else:

@@ -90,7 +90,7 @@ def _lines(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         digest = f", {each['digest'][:12]}" if each["digest"] else ""
         yield "made from", f"{each['role']} {each['path'] or ''}{digest}{state}"
     record = found["record"]
-    yield "made", _made(record) if record else "by a pointcmt that kept no record of its runs"
+    yield "made", _made(record) if record else "by a pointcmt that kept no records yet"
     for command in found["again"] or ["not recorded"]:
         yield "make again", command
     if shown := _settings(found.get("settings", {})):

@@ -161,7 +161,7 @@ def keyed(kind: Any) -> bool:
 
 
 def positive(param: typer.CallbackParam, value: float) -> float:
-    """Refuse what cannot be a learning rate."""
+    """Refuse what is not a finite number above zero."""
     if not math.isfinite(value) or value <= 0:
         raise UsageError(f"{param.opts[0]} {value}: a positive number is needed")
     return value

@@ -44,7 +44,7 @@ def parameters(kinds: Kinds) -> list[inspect.Parameter]:
         exists=True,
         dir_okay=False,
         callback=taken,
-        help="Settings from this TOML file, or a run's .config.json; the command line goes before them.",
+        help="Settings from this TOML file, or a run's .config.json; the command line takes precedence.",
     )
     shown = typer.Option(
         "--print-config",

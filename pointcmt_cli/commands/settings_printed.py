@@ -29,7 +29,7 @@ def written(
                 continue
             lines += [
                 f"# {each}"
-                for each in about(
+                for each in commented(
                     infos[name], parameter.default, kinds[name], sources.get(name, "")
                 )
             ]
@@ -37,7 +37,7 @@ def written(
     return "\n".join(lines)
 
 
-def about(info: Any, default: Any, kind: Any, source: str) -> list[str]:
+def commented(info: Any, default: Any, kind: Any, source: str) -> list[str]:
     """Help, choices or range, default and its source."""
     of = get_args(kind)
     choices = (

@@ -27,6 +27,6 @@ class DemoConfig:
     rig: str = "orthogonal6"
     image_size: int = 112
     points: int = 512
-    epochs: Annotated[int, Setting("Passes of each student.", RUN, low=1)] = 40
+    epochs: Annotated[int, Setting("Epochs of each student.", RUN, low=1)] = 40
     seed: Seed = 0
     device: DeviceSetting = "auto"

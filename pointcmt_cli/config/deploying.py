@@ -58,7 +58,10 @@ class ExportConfig:
     ] = True
     out: Annotated[
         Path | None,
-        Setting("The file; CHECKPOINT's name with the format's ending, in --work.", FILES),
+        Setting(
+            "The file to write; default: CHECKPOINT's name with the format's ending, in --work.",
+            FILES,
+        ),
     ] = None
     work: Work = Path(".")
 

@@ -204,7 +204,7 @@ class RenderConfig:
     only: Annotated[
         tuple[str, ...],
         Setting(
-            "Draw this shape anew, and keep all others as they are: CLASS/NAME, NAME or a pattern ('chair/*'); "
+            "Redraw this shape and keep all others as they are: CLASS/NAME, NAME or a pattern ('chair/*'); "
             "can be given several times.",
             RUN,
             metavar="NAME",

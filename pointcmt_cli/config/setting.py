@@ -1,6 +1,6 @@
 """What is known of one setting. In: the annotation of a config's field; out: its Setting, and those that decide.
 
-A field reads `epochs: Annotated[int, Setting("Passes over the train split.", TRAINING, low=1)] = 60`. A field without a
+A field reads `seed: Annotated[int, Setting("Seed of everything random.", RUN, low=0)] = 0`. A field without a
 Setting is no option: the code alone gives its value.
 """
 
@@ -68,7 +68,12 @@ DeviceSetting = Annotated[Device, Setting("auto: CUDA when there is one.", RUN)]
 PrecisionSetting = Annotated[Precision, Setting("auto: fp32 on a CPU, bf16 autocast on CUDA.", RUN)]
 Seed = Annotated[int, Setting("Same seed, same machine: the same bytes.", RUN, low=0)]
 Force = Annotated[
-    bool, Setting("Make the output anew, even where one is there already.", RUN, decides=False)
+    bool,
+    Setting(
+        "Make the output again and replace what is there, whatever its settings were.",
+        RUN,
+        decides=False,
+    ),
 ]
 
 

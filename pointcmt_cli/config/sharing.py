@@ -18,9 +18,9 @@ class DownloadConfig:
         Setting("A name from `pointcmt data list`.", argument=True, metavar="NAME", shown=False),
     ]
     work: Work = Path(".")
-    out: Annotated[Path | None, Setting("Folder of the data set; its name, in --work.", FILES)] = (
-        None
-    )
+    out: Annotated[
+        Path | None, Setting("Folder of the data set; default: its name, in --work.", FILES)
+    ] = None
     accept_terms: Annotated[
         bool, Setting("I have read and accept the data set's terms of use.")
     ] = False
@@ -37,7 +37,9 @@ class VerifyConfig:
         str | None, Setting("Which one, where a folder holds several.", shown=False)
     ] = None
     """None: all of ScanObjectNN's."""
-    workers: Annotated[int | None, Setting("Processes; one per core.", low=1, shown=False)] = None
+    workers: Annotated[
+        int | None, Setting("Processes; default: one per core.", low=1, shown=False)
+    ] = None
 
 
 @dataclass(frozen=True)
@@ -55,13 +57,16 @@ class PushConfig:
     repo_id: Annotated[
         str,
         Setting(
-            "OWNER/NAME; made if it is not there.", metavar="REPO_ID", argument=True, shown=False
+            "OWNER/NAME; created if it is missing.", metavar="REPO_ID", argument=True, shown=False
         ),
     ]
     revision: Annotated[
-        str | None, Setting("Branch, made if it is not there; main.", REPOSITORY, shown=False)
+        str | None,
+        Setting("Branch, created if it is missing; default main.", REPOSITORY, shown=False),
     ] = None
-    private: Annotated[bool, Setting("If it is made: not public.", REPOSITORY)] = False
+    private: Annotated[
+        bool, Setting("Make the repository private, if this creates it.", REPOSITORY)
+    ] = False
     card: Annotated[
         Path | None,
         Setting(
@@ -78,11 +83,18 @@ class PullConfig:
     """`pointcmt pull REPO_ID`: a repository of the Hugging Face hub -> a checkpoint."""
 
     repo_id: Annotated[str, Setting("OWNER/NAME.", metavar="REPO_ID", argument=True, shown=False)]
-    revision: Annotated[str | None, Setting("Branch, tag or commit; main.", shown=False)] = None
+    revision: Annotated[
+        str | None, Setting("Branch, tag or commit; default main.", shown=False)
+    ] = None
     trust_code: Annotated[
-        bool, Setting("Take a network that is named as module:attribute, too.")
+        bool,
+        Setting(
+            "Also accept a checkpoint whose network is module:attribute; using it runs that code."
+        ),
     ] = False
     """Using such a checkpoint calls what it names."""
-    out: Annotated[Path | None, Setting("The file; NAME.pt, in --work.", FILES)] = None
+    out: Annotated[Path | None, Setting("The file to write; default NAME.pt in --work.", FILES)] = (
+        None
+    )
     work: Work = Path(".")
     force: Force = False

@@ -71,13 +71,13 @@ class DistillConfig:
     epochs: Annotated[
         int,
         Setting(
-            "Passes over the train split.",
+            "Epochs: passes over the train split.",
             TRAINING,
             low=1,
             source="the reference trains 1,000 on a GPU; docs/does-it-help.md says what 60 give",
         ),
     ] = 60
-    batch_size: Annotated[int, Setting("Shapes per step.", TRAINING, low=2)] = 32
+    batch_size: Annotated[int, Setting("Batch size: shapes per step.", TRAINING, low=2)] = 32
     lr: LearningRate = 1e-3
     """AdamW with cosine to zero, as the reference."""
     weight_decay: WeightDecay = 0.05
@@ -97,14 +97,14 @@ class DistillConfig:
             source='the reference code; 3 "works equally", its author says',
         ),
     ] = 1
-    generator_epochs: Annotated[int, Setting("Passes for the generator.", TRAINING, low=1)] = 50
+    generator_epochs: Annotated[int, Setting("Epochs of the generator.", TRAINING, low=1)] = 50
     generator_lr: Annotated[
         float,
         Setting("Learning rate of the generator (Adam).", TRAINING, positive=True, hidden=True),
     ] = 1e-3
     """It and the batch are the generator's own, so that a student's settings do not retrain it."""
     generator_batch_size: Annotated[
-        int, Setting("Shapes per step of the generator.", TRAINING, low=2, hidden=True)
+        int, Setting("Batch size of the generator.", TRAINING, low=2, hidden=True)
     ] = 32
     generator_points: Annotated[
         int,

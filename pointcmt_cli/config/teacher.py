@@ -117,7 +117,7 @@ class TeacherConfig:
     batch_size: Annotated[
         int,
         Setting(
-            "Shapes per step.",
+            "Batch size: shapes per step.",
             TRAINING,
             low=2,
             source='the reference: 32 x 4 accumulated; "large batch is necessary"',

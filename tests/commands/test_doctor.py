@@ -149,7 +149,10 @@ def test_what_hangs_in_a_driver_leaves_another_renderer_to_use() -> None:
     ("devices", "mend"),
     [
         (["/dev/null"], "EGL_DEVICE_ID=1"),
-        (["/dev/nvidia-absent"], "/dev/nvidia-absent is not yours to open; usermod -aG render"),
+        (
+            ["/dev/nvidia-absent"],
+            "/dev/nvidia-absent cannot be opened by this user; usermod -aG render",
+        ),
         ([], ""),
     ],
 )

@@ -203,9 +203,7 @@ def on_the_gpu(devices: Sequence[str]) -> str:
     """What lets EGL draw on one of the GPUs, where it chose the CPU."""
     closed = [device for device in devices if not os.access(device, os.R_OK | os.W_OK)]
     if closed:
-        return (
-            f"the GPU is not used: {closed[0]} is not yours to open; usermod -aG render,video USER"
-        )
+        return f"the GPU is not used: {closed[0]} cannot be opened by this user; usermod -aG render,video USER"
     if "nvidia" in devices[0] and not find_library("EGL_nvidia"):
         return (
             "the GPU is not used: NVIDIA's libEGL_nvidia.so.0 is missing; apt install libnvidia-gl-VERSION of your "

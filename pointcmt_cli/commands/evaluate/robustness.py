@@ -50,7 +50,7 @@ def over_seeds(groups: Sequence[Mapping[str, Any]]) -> None:
         errors = (plain_spread(each[key]) for key in ("mce", "rmce"))
         rows.append([group["name"], spread(each["clean"]), *errors, gain])
     if rows:
-        columns = ["", "clean OA %", "mCE", "RmCE", "mCE less plain's"]
+        columns = ["", "clean OA %", "mCE", "RmCE", "mCE minus plain's"]
         console.table("ModelNet-C's corruptions over seeds, test; mCE of DGCNN is 1", columns, rows)
         console.line(f"worst under: {'; '.join(worst)}")
     _by_kind([(group["name"], group["robustness"]) for group in found], "", spread)

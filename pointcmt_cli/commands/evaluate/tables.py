@@ -133,7 +133,7 @@ def _groups(groups: Sequence[Mapping[str, Any]]) -> None:
         ]
         for group in groups
     ]
-    columns = ["", "seeds", "OA %", "mAcc %", "OA less plain's", "p"]
+    columns = ["", "seeds", "OA %", "mAcc %", "OA minus plain's", "p"]
     console.table("Mean ± standard deviation over training seeds; p: paired t-test", columns, rows)
 
 

@@ -118,7 +118,7 @@ def _camera(number: int, given: Any) -> Placed:
     if kind is None:
         raise _WrongError(f"{where}: position, azimuth and elevation, or matrix is needed")
     if extra := [key for key in given if key not in KINDS[kind]]:
-        raise _WrongError(f"{where}: {extra[0]}: does not go with {kind}")
+        raise _WrongError(f"{where}: {extra[0]}: cannot be combined with {kind}")
     if kind == "matrix":
         return Placed(matrix=_rigid(f"{where}: matrix", given["matrix"]))
     if kind == "position":

@@ -147,7 +147,7 @@ def _from_file(
         ("field_of_view", rig.field_of_view) if orthographic else ("half_height", rig.half_height)
     )
     if value is not None:
-        raise UsageError(f"{rig.path}: {idle}: does not go with {projection} cameras")
+        raise UsageError(f"{rig.path}: {idle}: cannot be combined with {projection} cameras")
     placed_by_margin = any(camera.direction is not None for camera in rig.cameras)
     if orthographic:
         placed_by_margin = rig.half_height is None

@@ -72,7 +72,7 @@ def _triangles(corners: NDArray[Any], mode: int) -> NDArray[Any]:
     """(F, 3) of the corners of a list, strip or fan of triangles."""
     if mode == _TRIANGLES:
         if len(corners) % 3:
-            raise UnreadableError(f"a mesh has {len(corners)} corners, which are no triangles")
+            raise UnreadableError(f"a mesh has {len(corners)} corners, which do not form triangles")
         return corners.reshape(-1, 3)
     first, second, third = corners[:-2], corners[1:-1], corners[2:]
     if mode == _FAN:

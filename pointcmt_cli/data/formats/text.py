@@ -117,5 +117,5 @@ def _blame(text: bytes) -> NoReturn:
             float(token)
         except ValueError:
             shown = token[:20].decode("ascii", "backslashreplace")
-            raise UnreadableError(f"'{shown}' stands where a number should") from None
+            raise UnreadableError(f"expected a number, found '{shown}'") from None
     raise UnreadableError("holds something that is not a number")

@@ -59,7 +59,7 @@ def picture_format(picture: Path) -> str:
     form = Image.registered_extensions().get(picture.suffix.lower(), "")
     if form not in Image.SAVE:
         raise DataError(
-            f"cannot write {picture}: '{picture.suffix}' is no picture format; name it .png"
+            f"cannot write {picture}: '{picture.suffix}' is not a picture format; name it .png"
         )
     return form
 

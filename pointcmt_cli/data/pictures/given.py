@@ -118,7 +118,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     try:
         image = Image.open(path)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path}: is no picture, or damaged") from error
+        raise DataError(f"{path}: not a picture, or damaged") from error
     with image:
         if max(image.size) > LARGEST:
             raise DataError(f"{path}: too large: {image.width} x {image.height} pixels")

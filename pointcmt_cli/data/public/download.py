@@ -136,11 +136,11 @@ class Resuming:
         if answer.status_code in _AGAIN:
             raise ConnectionError(f"the server is busy or broken (HTTP {answer.status_code})")
         if answer.status_code not in (200, 206):
-            reason = "there is no such file" if answer.status_code in (404, 410) else "refused"
+            reason = "no such file on the server" if answer.status_code in (404, 410) else "refused"
             raise DataError(f"{reason} (HTTP {answer.status_code})")
         if url.startswith("https:") and not answer.url.startswith("https:"):
             raise DataError(
-                f"it leads from https to {urlsplit(answer.url).scheme}, where anyone could change the file"
+                f"it redirects from https to {urlsplit(answer.url).scheme}, which is not secure"
             )
         if "text/html" in answer.headers.get("Content-Type", ""):
             raise DataError("it sends a web page instead of the file")
@@ -224,9 +224,9 @@ def _passing(error: Exception) -> str:
     if isinstance(error, requests.exceptions.SSLError) and "CERTIFICATE" in str(error).upper():
         raise DataError("its certificate is not valid (out of date?)") from error
     if isinstance(error, requests.exceptions.TooManyRedirects):
-        raise DataError("it leads in circles") from error
+        raise DataError("too many redirects") from error
     if isinstance(error, (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema)):
-        raise DataError("it leads to an address that is none") from error
+        raise DataError("it redirects to an invalid address") from error
     if isinstance(error, requests.exceptions.Timeout):
         return "does not answer in time"
     if isinstance(error, requests.exceptions.ChunkedEncodingError | urllib3.exceptions.HTTPError):

@@ -26,7 +26,7 @@ def create(path: Path) -> Iterator[Any]:
 
 
 class _Disk(io.RawIOBase):
-    """A raw file whose first failed write is kept for `check`; later ones go nowhere."""
+    """A raw file whose first failed write is kept for `check`; later ones are dropped."""
 
     def __init__(self, raw: io.FileIO) -> None:
         self.raw = raw
@@ -35,7 +35,7 @@ class _Disk(io.RawIOBase):
         self.size = 0
 
     def check(self) -> None:
-        """Raise what went wrong."""
+        """Raise the error of the first write that failed."""
         if self.error:
             raise self.error
 

@@ -41,23 +41,23 @@ def download(config: DownloadConfig) -> Records:
     if not data.mirrors:
         raise DataError(f"{data.name}: {data.by_hand}; then: pointcmt data verify {data.name}")
     if data.terms and not config.accept_terms:
-        raise UsageError(f"{data.name}: {data.terms}; then say --accept-terms")
+        raise UsageError(f"{data.name}: {data.terms}; then add --accept-terms")
     pooch = _pooch()
     if out.exists() and not out.is_dir():
         raise DataError(f"{out} is a file; name a folder with --out")
     if out.is_dir() and any(out.iterdir()):
         yield Note(f"{out} is there already; `pointcmt data verify {out}` looks at it")
-        yield Result({**_about(data, out), "present": True})
+        yield Result({**_overview(data, out), "present": True})
         return
     check_folder(out / "any")
     yield Note(f"{data.name}: {data.title}; {data.licence}")
     with exclusive(out):
         mirror = yield from _from_mirrors(data, out, pooch)
     checked = {"url": mirror.url, "checksum": mirror.checksum}
-    yield Result({**_about(data, out), "present": False, **checked})
+    yield Result({**_overview(data, out), "present": False, **checked})
 
 
-def _about(data: DataSet, out: Path) -> dict[str, Any]:
+def _overview(data: DataSet, out: Path) -> dict[str, Any]:
     return {"name": data.name, "out": str(out), "shapes": dict(data.shapes), "render": data.render}
 
 

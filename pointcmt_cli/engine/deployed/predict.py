@@ -61,7 +61,9 @@ def predict(config: PredictConfig) -> Records:
     up = config.up or predictor.up
     yield Note(f"{predictor.description['checkpoint']}: {len(predictor.classes)} classes")
     if config.checkpoint.suffix == ".pt2":
-        text = f"{config.checkpoint} may hold code, which has run now: open only those whose maker you trust"
+        text = (
+            f"{config.checkpoint} can hold code, which has now run: open only files that you trust"
+        )
         yield Note(text, warning=True)
     rows: list[dict[str, Any]] = []
     for file in config.files:

@@ -111,7 +111,7 @@ def against(students: Sequence[Run], plain: Sequence[Run], split: str) -> dict[s
         "p_value": None,
         **over_seeds(
             [
-                less(own["robustness"], other["robustness"])
+                minus(own["robustness"], other["robustness"])
                 for own, other in pairs
                 if "robustness" in own
             ]
@@ -127,12 +127,12 @@ def over_seeds(found: Sequence[Any]) -> dict[str, Any]:
     return {"robustness": _spreads(found)} if found else {}
 
 
-def less(own: Any, other: Any) -> Any:
+def minus(own: Any, other: Any) -> Any:
     """Every number of one tree, less that of another of the same form."""
     if isinstance(own, Mapping):
-        return {key: less(value, other[key]) for key, value in own.items()}
+        return {key: minus(value, other[key]) for key, value in own.items()}
     if isinstance(own, Sequence):
-        return [less(*pair) for pair in zip(own, other, strict=True)]
+        return [minus(*pair) for pair in zip(own, other, strict=True)]
     return own - other
 
 

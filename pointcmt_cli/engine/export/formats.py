@@ -91,7 +91,7 @@ def write_onnx(trained: Trained, example: Tensor, free: bool, half: bool, path: 
         assert made is not None
         tidy(made.model)
         proto = made.model_proto
-    save_onnx(proto, described(trained, points, half), path)
+    save_onnx(proto, metadata_with_record(trained, points, half), path)
     return points
 
 
@@ -110,7 +110,7 @@ def tidy(graph: Any) -> None:
     passes.ClearMetadataAndDocStringPass()(graph)
 
 
-def described(trained: Trained, points: Range, half: bool) -> dict[str, Any]:
+def metadata_with_record(trained: Trained, points: Range, half: bool) -> dict[str, Any]:
     """What the file says of itself, and the run that writes it."""
     made = record({"checkpoint": (trained.path, file_digest(trained.path))})
     about = metadata_of(trained, points, _precision(half))
@@ -137,7 +137,7 @@ def write_pt2(trained: Trained, example: Tensor, free: bool, half: bool, path: P
     with _exporting("pt2", trained), quiet():
         program, points = _captured(trained, example, free, half)
         forget(program)
-    metadata = json.dumps(described(trained, points, half))
+    metadata = json.dumps(metadata_with_record(trained, points, half))
     with quiet(), path.open("wb") as file:
         torch.export.save(program, file, extra_files={METADATA: metadata})
     return points
@@ -161,7 +161,7 @@ def write_safetensors(
     points: Range = (minimum_points(trained), None) if free else (count, count)
     kept = {key: value for key, value in trained.values.items() if key != "state_dict"}
     shipped, _ = checkpoint.without_paths(plain(kept))
-    metadata = {**described(trained, points, half), "checkpoint": shipped}
+    metadata = {**metadata_with_record(trained, points, half), "checkpoint": shipped}
     state = half_state(trained.model) if half else trained.model.state_dict()
     tensors = {name: value.detach().clone().contiguous() for name, value in state.items()}
     save_file(tensors, path, metadata=as_text(metadata))

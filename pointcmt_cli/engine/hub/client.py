@@ -71,30 +71,28 @@ class Hub:
         try:
             yield
         except Exception as error:
-            told = self._told(error, name, revision)
+            told = self._explained(error, name, revision)
             if told is None:
                 raise
             raise told from None  # the error's own text and chain may hold the request with its token
 
-    def _told(self, error: Exception, name: str, revision: str | None) -> PointCMTError | None:
+    def _explained(self, error: Exception, name: str, revision: str | None) -> PointCMTError | None:
         kinds = self.api.errors
         unreachable = f"{self.endpoint} cannot be reached; is there a network?"
         if isinstance(error, kinds.HFValidationError):
             return UsageError(
-                f"'{self.repo_id}' is no name of a repository: OWNER/NAME, letters, digits, - _ ."
+                f"'{self.repo_id}' is not a valid repository name: OWNER/NAME, of letters, digits, - _ ."
             )
         if isinstance(error, kinds.OfflineModeIsEnabled):
-            return DataError("HF_HUB_OFFLINE is set: the hub is not asked; unset it")
+            return DataError("HF_HUB_OFFLINE is set: unset it to reach the hub")
         if isinstance(error, kinds.LocalTokenNotFoundError):
             return DataError(f"{self.place}: no token; {LOG_IN}")
         if isinstance(error, kinds.GatedRepoError):
             return DataError(
-                f"{self.place}: its owner lets in only those who asked: do so there, and log in"
+                f"{self.place}: a gated repository: request access on its page, then log in"
             )
         if isinstance(error, kinds.RepositoryNotFoundError):
-            return DataError(
-                f"{self.place}: no such repository, or it is not yours to see; {LOG_IN}"
-            )
+            return DataError(f"{self.place}: no such repository, or no access to it; {LOG_IN}")
         if isinstance(error, kinds.RevisionNotFoundError):
             return DataError(f"{self.place}: has no revision '{revision}'")
         if isinstance(error, kinds.LocalEntryNotFoundError):
@@ -108,7 +106,7 @@ class Hub:
         ):
             return DataError(unreachable)
         cause = error.__cause__  # huggingface_hub's "Error while uploading"
-        return self._told(cause, name, revision) if isinstance(cause, Exception) else None
+        return self._explained(cause, name, revision) if isinstance(cause, Exception) else None
 
     def _refused(self, error: Any) -> PointCMTError:
         status = getattr(error.response, "status_code", None)
@@ -118,7 +116,7 @@ class Hub:
         token = self.api.get_token()
         said = said.replace(token, "***") if token else said
         return DataError(
-            f"{self.place}: the hub refuses (HTTP {status}){f': {said}' if said else ''}"
+            f"{self.place}: the hub refused the request (HTTP {status}){f': {said}' if said else ''}"
         )
 
 

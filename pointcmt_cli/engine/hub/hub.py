@@ -97,8 +97,8 @@ def pull(config: PullConfig) -> Records:
         checkpoint.rebuild(values, out)
     elif not config.trust_code:
         raise DataError(
-            f"{hub.place}: its network is '{values['name']}', code that is not in the repository; whoever uses such a "
-            "checkpoint calls what it names, so look at that first, then say --trust-code"
+            f"{hub.place}: its network is '{values['name']}', code that is not in the repository; using such a "
+            "checkpoint runs that code: inspect it first, then add --trust-code"
         )
     checkpoint.save(out, values)
     yield Result(
@@ -121,7 +121,7 @@ def _as_json(settings: Mapping[str, Any], path: Path) -> bytes:
         raise DataError(f"{path}: holds what config.json cannot: {one_line(error)}") from error
     if json.loads(text) != settings:
         raise DataError(
-            f"{path}: holds what config.json cannot keep as it is (NaN, or keys that are no text)"
+            f"{path}: holds what config.json cannot keep as it is (NaN, or keys that are not text)"
         )
     return text.encode()
 

@@ -80,7 +80,7 @@ class Futures(ParallelBackendBase):  # type: ignore[misc]
             return [Drawn(item, reason)]
         except self.gone as error:
             raise PointCMTError(
-                f"{self.cluster} is gone; the same command goes on where it stopped"
+                f"{self.cluster} is gone; run the same command again to continue"
             ) from error
         except Exception as error:
             if "No module named 'pointcmt" not in f"{error} {error.__cause__}":
@@ -94,7 +94,7 @@ def refuse_other_than_address(address: str, workers: int | None) -> None:
     """Raise where it is no address, or where something of this machine's is asked for beside it."""
     if workers is not None:
         raise UsageError(
-            "--workers are this machine's, and --cluster has its own: give one of them"
+            "--workers and --cluster: a cluster has workers of its own, so give one of them"
         )
     try:
         parts = urlsplit(address)

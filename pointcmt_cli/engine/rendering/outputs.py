@@ -95,7 +95,7 @@ class ViewsFile:
         gone = set(names) - {item.name for item in source.items}
         if gone:
             found = f"{len(gone)} shapes of {self.path} are no longer in {source.root}"
-            yield Note(f"{found}: they go", warning=True)
+            yield Note(f"{found}: they will be removed", warning=True)
 
     def finish(self, items: Sequence[Item]) -> Records:
         """Put the shapes into one file, where it does not hold exactly them already."""
@@ -169,7 +169,7 @@ class PictureFolder:
         try:
             made_with = self.pictures.read_metadata()
         except DataError as error:
-            mend = "--force writes there all the same, --out elsewhere"
+            mend = "--force writes there anyway, --out names another place"
             raise DataError(f"{error}; {mend}") from error
         if made_with is not None:
             reuse.refuse_other_settings(self.plan.out, made_with, self.plan.settings)

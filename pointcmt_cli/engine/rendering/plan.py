@@ -55,7 +55,7 @@ class Plan:
 
 
 def make_plan(config: RenderConfig) -> Generator[Record, None, Plan]:
-    """Refuse what cannot be meant, recognise the source, and settle how its shapes are drawn."""
+    """Refuse contradictory settings, recognise the source, and settle how its shapes are drawn."""
     refuse_contradictions(config)
     cameras = _cameras(config)
     source = _source(config)
@@ -164,7 +164,7 @@ def _refuse_too_large(cameras: Cameras, color: bool) -> None:
     if math.prod(cameras.shape(color)) > LARGEST:
         raise UsageError(
             f"{counted(cameras.views, 'view')} of {cameras.size} x {cameras.size} pixels are too much for one shape: "
-            "a smaller --image-size or fewer views"
+            "use a smaller --image-size or fewer views"
         )
 
 
@@ -195,7 +195,7 @@ def _accept_pictures(
     if tree.strangers:
         first = tree.strangers[0].relative_to(folder)
         yield Note(
-            f"{len(tree.strangers)} pictures in {folder} are of no shape here, {first} first: they are not used",
+            f"{len(tree.strangers)} pictures in {folder} match no shape here (first: {first}): they are ignored",
             warning=True,
         )
     unknown = np.full((tree.views, 4, 4), np.nan)

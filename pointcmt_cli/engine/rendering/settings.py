@@ -80,7 +80,7 @@ def renderer_options(config: RenderConfig) -> dict[str, str]:
     options = {key: str(value) for key, value in config.renderer_options.items()}
     for key in ("color", "shading"):
         if key in options:
-            raise UsageError(f"--option {key}={options[key]}: say it with --{key}")
+            raise UsageError(f"--option {key}={options[key]}: use --{key} instead")
     if config.color:
         options["color"] = "true"
     if config.shading is not None:

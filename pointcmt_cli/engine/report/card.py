@@ -67,7 +67,7 @@ def model_card(document: Mapping[str, Any], checkpoint: str) -> str:
         "Use": use(run, document),
         "How it was made": [table({"": "l", " ": "l"}, facts.items())],
     }
-    return card(label, about(run, document), sections, **metadata(run, document, label))
+    return card(label, description(run, document), sections, **metadata(run, document, label))
 
 
 def scores(
@@ -158,7 +158,7 @@ def metadata(run: Mapping[str, Any], document: Mapping[str, Any], label: str) ->
     }
 
 
-def about(run: Mapping[str, Any], document: Mapping[str, Any]) -> str:
+def description(run: Mapping[str, Any], document: Mapping[str, Any]) -> str:
     """One or two sentences: what it does, and what it learned from."""
     many = len(document["data"]["class_names"])
     if run["is_teacher"]:

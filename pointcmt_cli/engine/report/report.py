@@ -31,7 +31,7 @@ def report(config: EvaluateConfig, folder: Path) -> Records:
     for name in ("report.html", "evaluation.json"):
         check_folder(folder / name)
     found = yield from measure(config)
-    for path in write_report(folder, found.document, look(found)):
+    for path in write_report(folder, found.document, pictured(found)):
         yield Note(f"{path} written")
     yield Result(found.document)
 
@@ -54,7 +54,7 @@ def write_report(folder: Path, document: Mapping[str, Any], shown: Mapping[str, 
     return [folder / name for name in content]
 
 
-def look(found: Evaluation) -> dict[str, Any]:
+def pictured(found: Evaluation) -> dict[str, Any]:
     """The gallery: errors of one checkpoint, disagreements of several, beside what the teacher says."""
     runs = found.document["runs"]
     split, names = shown_split(runs), run_names(runs)

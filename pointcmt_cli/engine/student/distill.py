@@ -73,7 +73,7 @@ def distill_among(ranks: Alone, config: DistillConfig) -> Records:
     check_fast(config, ranks.device)
     key = ranks.from_first(run_key, config, features, ranks.device)
     with exclusive(out) if ranks.first else nullcontext():
-        kept = ranks.from_first(checkpoint.kept, out, "student", config.force)
+        kept = ranks.from_first(checkpoint.existing, out, "student", config.force)
         if kept and kept["provenance"].get("run_key") == key:
             ranks.from_first(Resume(out, key).clear)
             yield Note(f"{out} is up to date (--force trains it again)")
@@ -82,7 +82,7 @@ def distill_among(ranks: Alone, config: DistillConfig) -> Records:
         if kept:
             protect(out, ranks.from_first(other_settings, kept, config, features))
             yield Note(
-                f"{out} is trained anew; changed: {ranks.from_first(why_anew, kept, config, features)}"
+                f"retraining {out}; changed: {ranks.from_first(why_anew, kept, config, features)}"
             )
         yield from train_student(config, features, ranks, key)
 
@@ -122,7 +122,7 @@ def train_student(config: DistillConfig, features: Features, ranks: Alone, key: 
     best = Best.from_history(history)
     if resume.discarded:
         yield Note(
-            f"an interrupted run of {config.out} with other settings is given up", warning=True
+            f"discarding the interrupted run of {config.out}: its settings differ", warning=True
         )
     if start:
         yield Note(f"going on after epoch {start} of {config.epochs}")

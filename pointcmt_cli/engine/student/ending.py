@@ -59,7 +59,7 @@ def _translated(error: BaseException, saved: int) -> PointCMTError | None:
     if isinstance(error, _Ended):
         return JobLostError(f"the job was stopped, or one of its processes has died; {again}")
     if isinstance(error, KeyboardInterrupt):
-        return StageInterruptedError("interrupted; the same command goes on where it stopped")
+        return StageInterruptedError("interrupted; run the same command again to continue")
     if of_a_lost_peer(error):
         return JobLostError(f"another process of this job has died (killed? no memory?); {again}")
     return None

@@ -166,7 +166,7 @@ def launch(device: str) -> Iterator[Alone]:
         if not of_a_lost_peer(error):
             raise
         raise JobLostError(
-            f"the {launched.world()} processes of this job cannot reach each other: start torchrun anew; with several "
+            f"the {launched.world()} processes of this job cannot reach each other: start torchrun again; with several "
             "machines, see that --master-addr and --master-port can be reached from all"
         ) from error
     with told_once(ranks):

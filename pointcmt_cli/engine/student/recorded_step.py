@@ -22,7 +22,7 @@ from pointcmt_cli.records import Note, Record
 
 
 def check_fast(config: DistillConfig, device: torch.device) -> None:
-    """Refuse what cannot be."""
+    """Refuse --fast where a step cannot be recorded."""
     if config.fast and device.type != "cuda":
         raise UsageError("--fast: only a step on CUDA can be recorded; leave it out on a CPU")
 
@@ -52,7 +52,10 @@ def recorded(
     try:
         return fast(step, optimizer, example, recorder)
     except RuntimeError as error:
-        yield Note(f"the step is not recorded, each is started anew: {cause(error)}", warning=True)
+        yield Note(
+            f"the step is not recorded, every step is launched by itself: {cause(error)}",
+            warning=True,
+        )
         return plain(step, optimizer)
 
 

@@ -53,7 +53,7 @@ def protect_all(config: DistillConfig, seeds: int) -> None:
         out = one.out
         assert out is not None
         assert one.features is not None
-        if (kept := checkpoint.kept(out, "student", one.force)) is None:
+        if (kept := checkpoint.existing(out, "student", one.force)) is None:
             continue
         features = read_features(one.features)
         stored = features.shapes.points.shape[1]

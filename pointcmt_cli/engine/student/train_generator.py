@@ -39,7 +39,7 @@ def train_generator(
     points = min(config.generator_points, features.shapes.points.shape[1])
     with setup.seeded(config.seed, "generator"):
         generator = Generator(width, points, config.generator_layers).to(device)
-    kept = checkpoint.kept(config.generator, "generator", config.force)
+    kept = checkpoint.existing(config.generator, "generator", config.force)
     if kept and kept["provenance"].get("run_key") == key:
         generator.load_state_dict(kept["state_dict"])
         yield Note(
@@ -49,7 +49,7 @@ def train_generator(
     if kept:
         if config.generator not in default_generators(config):
             protect(config.generator, other_settings(kept, config), "--generator")
-        yield Note(f"{config.generator} was made from other features or settings: training it anew")
+        yield Note(f"{config.generator} was made from other features or settings: retraining it")
 
     inputs = torch.from_numpy(features.teacher_features).to(device)
     clouds = torch.from_numpy(features.shapes.points).to(device)

@@ -23,7 +23,7 @@ def kept_checkpoint(
 ) -> Generator[Record, None, dict[str, Any] | None]:
     """The checkpoint of an earlier run with the same key; of another run, a note says what changed."""
     _, out, _ = files(config)
-    values = checkpoint.kept(out, "teacher", config.force)
+    values = checkpoint.existing(out, "teacher", config.force)
     if values is None:
         protect_features(config, shapes, key)
         return None
@@ -40,7 +40,7 @@ def kept_checkpoint(
     if made.get("weights_digest") != weights_digest(config):
         changes.insert(0, "--weights")
     why = ", ".join(changes) or "the network's first weights, its package or the device"
-    yield Note(f"{out} is trained anew; changed: {why}")
+    yield Note(f"retraining {out}; changed: {why}")
     return None
 
 
@@ -69,7 +69,7 @@ def feature_attributes_of(path: Path) -> dict[str, Any]:
     try:
         return read_attributes(path)
     except DataError as error:
-        raise DataError(f"{error}; it is in the way: --force replaces it") from error
+        raise DataError(f"{error}; --force replaces it") from error
 
 
 def weights_digest(config: TeacherConfig) -> str | None:

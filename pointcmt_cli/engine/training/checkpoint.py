@@ -54,18 +54,18 @@ def load(path: Path) -> dict[str, Any]:
     return values
 
 
-def kept(path: Path, kind: str, force: bool) -> dict[str, Any] | None:
+def existing(path: Path, kind: str, force: bool) -> dict[str, Any] | None:
     """What stands at an output's place: nothing (None, as with `force`), a checkpoint of that kind, or an error.
 
     `kind` is student, teacher or generator: no stage replaces another's file, or a file that is none of ours, unasked.
     """
     if force or not path.exists():
         return None
-    mend = "name another file, or --force replaces it"
+    mend = "name another file with --out, or replace it with --force"
     try:
         values = load(path)
     except DataError as error:
-        raise DataError(f"{error}; it is in the way of a {kind}: {mend}") from error
+        raise DataError(f"{error}; a {kind} would replace it: {mend}") from error
     found = values.get("provenance", {}).get("kind", "resume state")
     if found != kind:
         raise DataError(f"{path} holds a {found}, not a {kind}: {mend}")

@@ -275,7 +275,7 @@ UNIT = "[[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 3], [0, 0, 0, 1]]"
         ),
         (
             "cameras = [{position = [1, 0, 0], azimuth = 3}]",
-            "camera 1: azimuth: does not go with position",
+            "camera 1: azimuth: cannot be combined with position",
         ),
         ("cameras = [{azimuth = 3}]", "camera 1: elevation: is needed beside azimuth"),
         (
@@ -306,10 +306,10 @@ UNIT = "[[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 3], [0, 0, 0, 1]]"
         ),
         ("field_of_view = 0\ncameras = []", "cameras: a list"),
         ("field_of_view = 180\n" + ONE, "field_of_view: 180 is not an angle from 1 to 170"),
-        ("half_height = 2\n" + ONE, "half_height: does not go with perspective cameras"),
+        ("half_height = 2\n" + ONE, "half_height: cannot be combined with perspective cameras"),
         (
             "projection = 'orthographic'\nfield_of_view = 20\n" + ONE,
-            "field_of_view: does not go with orthographic",
+            "field_of_view: cannot be combined with orthographic",
         ),
         ("cameras = [", "is not TOML: "),
     ],

@@ -261,7 +261,7 @@ def test_terms_are_shown_and_must_be_accepted(
 ) -> None:
     with serve({"/a.zip": File(ZIP)}) as host:
         mirror = Mirror(f"{host}/a.zip", "here", SHA)
-        with pytest.raises(UsageError, match=r"read these terms; then say --accept-terms"):
+        with pytest.raises(UsageError, match=r"read these terms; then add --accept-terms"):
             run(monkeypatch, tmp_path, mirror, terms="read these terms")
         assert not list(tmp_path.iterdir())
         run(monkeypatch, tmp_path, mirror, terms="read these terms", accept_terms=True)

@@ -164,7 +164,7 @@ def test_the_command_ends_with_1_where_something_is_wrong(tmp_path: Path) -> Non
         path.write_text(OFF)
     done = runner.invoke(app, ["data", "verify", str(tmp_path)])
     assert done.exit_code == 0
-    assert "mesh tree: whole: 2 train, 1 test (of its counts nothing is published)" in done.stdout
+    assert "mesh tree: whole: 2 train, 1 test (its counts are not published)" in done.stdout
     (tmp_path / "a" / "train" / "1.off").write_text("no")
     done = runner.invoke(app, ["data", "verify", str(tmp_path), "--json"])
     assert done.exit_code == 1

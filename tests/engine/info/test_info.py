@@ -99,7 +99,7 @@ def test_views_keep_their_bytes_and_are_described_beside(tmp_path: Path) -> None
     (tmp_path / "views.config.json").write_text(json.dumps(said))
     found = asked(tmp_path / "views.h5")
     assert (found["record"], found["again"]) == (None, [])
-    assert "a pointcmt that kept no record" in shown(tmp_path / "views.h5")
+    assert "a pointcmt that kept no records yet" in shown(tmp_path / "views.h5")
 
 
 @pytest.mark.parametrize("form", ["onnx", "pt2", "safetensors"])

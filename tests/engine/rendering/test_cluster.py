@@ -155,7 +155,7 @@ def test_ctrl_c_keeps_what_is_drawn(dask: Cluster, meshes: Path) -> None:
         started.process.send_signal(signal.SIGINT)
         assert started.wait() == 130
     lines = started.errors.splitlines()
-    assert lines[-1] == "pointcmt: interrupted; the same command goes on where it stopped"
+    assert lines[-1] == "pointcmt: interrupted; run the same command again to continue"
     assert not any("Traceback" in line or "distributed." in line for line in lines)
     found = len(shards(meshes.parent))
     assert 3 <= found < 30
@@ -225,7 +225,7 @@ def test_a_cluster_that_is_gone(told: BaseException) -> None:
     future: Future[Any] = Future()
     future.set_exception(told)
     backend = Futures("dask://here:1", print, 1, lost=(), gone=(OSError,))
-    message = "^dask://here:1 is gone; the same command goes on where it stopped$"
+    message = "^dask://here:1 is gone; run the same command again to continue$"
     with pytest.raises(PointCMTError, match=message):
         backend.retrieve_result_callback((future, (None, None)))
 

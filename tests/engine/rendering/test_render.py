@@ -128,7 +128,7 @@ def test_only_what_changed_is_drawn_and_the_file_is_as_if_made_at_once(meshes: P
     assert (last.values["drawn"], last.values["kept"]) == (2, 10)
     assert "10 shapes are drawn already, 2 to go" in notes(records)
     out = meshes.parent / "views.h5"
-    assert f"1 shapes of {out} are no longer in {meshes}: they go" in notes(records)
+    assert f"1 shapes of {out} are no longer in {meshes}: they will be removed" in notes(records)
     run(config(meshes, out=meshes.parent / "fresh.h5"))
     fresh = (meshes.parent / "fresh.h5").read_bytes()
     assert (meshes.parent / "views.h5").read_bytes() == fresh
@@ -445,7 +445,7 @@ def test_ctrl_c_says_how_to_go_on_and_leaves_nobody_behind(tmp_path: Path) -> No
         started.wait_for(lambda: len(shards(tmp_path)) >= 3)
         os.killpg(started.pid, signal.SIGINT)
         assert started.wait() == 130
-        assert "interrupted; the same command goes on where it stopped" in started.errors
+        assert "interrupted; run the same command again to continue" in started.errors
         assert "Traceback" not in started.errors
         workers = [int(path.name) for path in (tmp_path / "log").iterdir()]
         wait_for(lambda: not any(is_running(number) for number in workers))

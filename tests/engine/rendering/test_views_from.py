@@ -111,7 +111,7 @@ def test_missing_and_odd_ones_are_left_out_and_named(meshes: Path) -> None:
         "chair/chair_0001": "chair_0001.off: 2 pictures of it, 3 of most shapes",
         "lamp/lamp_0000": "lamp_0000_002.png: 30 pixels, the first picture has 20; --image-size fits",
         "lamp/lamp_0001": "lamp_0001_002.png: 20 x 30 pixels; a view is square",
-        "lamp/lamp_0002": "lamp_0002_002.png: is no picture, or damaged",
+        "lamp/lamp_0002": "lamp_0002_002.png: not a picture, or damaged",
         "lamp/lamp_0003": "lamp_0003_002.png: is damaged (",
     }
     assert set(failures) == set(said)

@@ -192,7 +192,7 @@ def test_the_generator_is_trained_once_and_again_when_its_input_changed(
     assert "generator.pt matches: held-out EMD" in notes(records)
     write_toy_features(tmp_path / "features.h5", seed=5)
     _, records = run(taught)
-    assert "was made from other features or settings: training it anew" in notes(records)
+    assert "was made from other features or settings: retraining it" in notes(records)
 
 
 def test_a_non_finite_loss_names_the_step(config: DistillConfig) -> None:

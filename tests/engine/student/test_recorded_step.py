@@ -242,7 +242,9 @@ def test_what_cannot_be_recorded_is_said_and_goes_the_plain_way(
             centre, count = loss.centre, loss.count
             take, records = chosen(step, optimizer, next(data.batches(0, config)), recorder)
             assert text in notes(records)
-            assert notes(records).startswith("the step is not recorded, each is started anew: ")
+            assert notes(records).startswith(
+                "the step is not recorded, every step is launched by itself: "
+            )
             assert isinstance(records[0], Note)
             assert records[0].warning
             assert (loss.centre is centre, loss.count) == (True, count)
@@ -590,7 +592,9 @@ def test_cuda_what_waits_goes_the_plain_way(config: DistillConfig, terms: Any, t
         if quick:
             before = weights(step)
             take, records = chosen(step, optimizer, next(data.batches(0, config)), CudaGraph())
-            assert notes(records).startswith("the step is not recorded, each is started anew: ")
+            assert notes(records).startswith(
+                "the step is not recorded, every step is launched by itself: "
+            )
             assert text in notes(records)
             assert same(before, weights(step))
         found.append(train(config, step, take, optimizer, data)[-1]["loss"])

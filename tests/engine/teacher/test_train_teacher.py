@@ -200,7 +200,7 @@ def test_up_to_date_and_what_changed_is_said(work: Path) -> None:
     run(configured(work, epochs=5, lr=0.01, force=True))
     write_shapes(work / "views.h5", seed=1)
     _, notes, _ = run(configured(work, epochs=5, lr=0.01))
-    assert f"{out} is trained anew; changed: the views" in notes
+    assert f"retraining {out}; changed: the views" in notes
 
 
 @pytest.mark.parametrize("freeze", [True, False])
