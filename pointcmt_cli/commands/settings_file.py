@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import typer
 
 from pointcmt_cli.errors import UsageError
+from pointcmt_cli.wording import one_line
 
 OURS = ("config", "print_config")
 IGNORED = ("record",)
@@ -101,7 +102,7 @@ def content(path: Path) -> Mapping[str, Any]:
         raise UsageError(f"{path}: {(error.strerror or str(error)).lower()}") from error
     except ValueError as error:
         kind = "JSON" if path.suffix == ".json" else "TOML"
-        raise UsageError(f"{path} is not {kind}: {' '.join(str(error).split())}") from error
+        raise UsageError(f"{path} is not {kind}: {one_line(error)}") from error
     if not isinstance(values, Mapping):
         raise UsageError(f"{path} holds no settings by their names")
     return values

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args, get_origin
 import typer
 
 from pointcmt_cli.commands.settings_file import Kinds, key_of
+from pointcmt_cli.wording import one_line
 
 
 def written(
@@ -54,7 +55,7 @@ def commented(info: Any, default: Any, kind: Any, source: str) -> list[str]:
         facts.append(f"default {toml(plain(default))}")
     if source:
         facts.append(f"source: {source}")
-    return [" ".join(str(info.help or "").split()), *(["; ".join(facts)] if facts else [])]
+    return [one_line(info.help or ""), *(["; ".join(facts)] if facts else [])]
 
 
 def span(low: float | None, high: float | None) -> str:
