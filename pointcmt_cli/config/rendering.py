@@ -225,7 +225,7 @@ class RenderConfig:
     cluster: Annotated[
         str | None,
         Setting(
-            "Draw on a cluster: dask://HOST:PORT, ray (RAY_ADDRESS, or this machine's) or ray://HOST:PORT. Every "
+            "Draw on a Dask cluster: dask://HOST:PORT. Every "
             "machine needs pointcmt, and the folders of source and output under the same names.",
             RUN,
             metavar="ADDRESS",

@@ -1,14 +1,12 @@
-"""`render --cluster`: shapes drawn by the workers of a Dask or Ray cluster. In: its address; out: a `Place`.
+"""`render --cluster`: shapes drawn by the workers of a Dask cluster. In: its address; out: a `Place`.
 
 The cluster's own scheduler does all the work: it starts a shape again elsewhere when a worker is lost, and gives up one
 that takes its workers with it. joblib sees it through `Futures`, a backend as joblib documents them: its Dask backend
-(1.6) waits for ever when a shape was given up, as it does not call back then; Ray's shows no result before the last.
+(1.6) waits for ever when a shape was given up, as it does not call back then.
 """
 
 import functools
-import os
 import socket
-import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -22,9 +20,9 @@ from joblib.parallel import ParallelBackendBase
 
 from pointcmt_cli.engine.rendering import home
 from pointcmt_cli.engine.rendering.draw_shape import Drawn, Job
-from pointcmt_cli.engine.rendering.workers import Place, task
+from pointcmt_cli.engine.rendering.workers import Place
 from pointcmt_cli.errors import PointCMTError, UsageError
-from pointcmt_cli.wording import missing_package, one_line
+from pointcmt_cli.wording import missing_package
 
 REACH = 30
 """Seconds in which a scheduler answers."""
@@ -32,8 +30,6 @@ MANY_PARTS = 1000
 """Whoever greets with a larger number speaks another protocol, such as a dashboard's."""
 PATIENCE = 30
 """Seconds for which a cluster without workers is waited for."""
-RETRIES = 3
-"""Of a shape whose worker died, with Ray; Dask's scheduler has its own `allowed-failures`, by default as many."""
 
 
 class Futures(ParallelBackendBase):  # type: ignore[misc]
@@ -57,7 +53,7 @@ class Futures(ParallelBackendBase):  # type: ignore[misc]
         self.gone: tuple[type[BaseException], ...] = (CancelledError, ConnectionError, *gone)
         self._submit = submit
         self.caller = ThreadPoolExecutor(1)
-        """Calls back, and so hands out the next shape: Ray's client would wait for itself on its own thread."""
+        """Calls back, and so hands out the next shape, beside the client's own thread."""
 
     def effective_n_jobs(self, n_jobs: int) -> int:
         """As many as there are workers, whatever is asked for; joblib would draw for a single one itself."""
@@ -98,22 +94,19 @@ def refuse_other_than_address(address: str, workers: int | None) -> None:
         )
     try:
         parts = urlsplit(address)
-        good = address == "ray" or (
-            parts.scheme in ("dask", "ray") and parts.hostname and parts.port
-        )
+        good = parts.scheme == "dask" and parts.hostname and parts.port
     except ValueError:
         good = False
     if not good:
-        raise UsageError(f"--cluster {address}: not dask://HOST:PORT, ray or ray://HOST:PORT")
+        raise UsageError(f"--cluster {address}: not dask://HOST:PORT")
 
 
 @contextmanager
 def opened(address: str, job: Job, renderer: str | None) -> Iterator[Place]:
     """Connected while the block runs; `renderer` None: the job's shapes bring their pictures."""
-    connect = _dask if address.startswith("dask:") else _ray
     with (
         home.opened(address, job.shards.folder, renderer) as own,
-        connect(address) as (backend, note),
+        _connected(address) as (backend, note),
         backend.caller,
     ):
         yield Place(
@@ -126,8 +119,13 @@ def opened(address: str, job: Job, renderer: str | None) -> Iterator[Place]:
 
 
 @contextmanager
-def _dask(address: str) -> Iterator[tuple[Futures, str | None]]:
-    distributed = _library("distributed", "dask", address)
+def _connected(address: str) -> Iterator[tuple[Futures, str | None]]:
+    try:
+        distributed = import_module("distributed")
+    except ImportError as error:
+        raise PointCMTError(
+            missing_package(f"--cluster {address}", "distributed", "dask")
+        ) from error
     silent = f"{address} does not answer as a Dask scheduler does"
     with _reached(address) as connection:
         try:
@@ -166,35 +164,6 @@ def _dask(address: str) -> Iterator[tuple[Futures, str | None]]:
         yield Futures(address, submit, len(threads), (lost,), (gone,)), note
 
 
-@contextmanager
-def _ray(address: str) -> Iterator[tuple[Futures, str | None]]:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    ray = _library("ray", "ray", address)
-    if address != "ray":
-        _reached(address).close()
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            ray.init(
-                None if address == "ray" else address, log_to_driver=False, logging_level="ERROR"
-            )
-    except (OSError, RuntimeError, ValueError) as error:
-        raise PointCMTError(f"{address} does not answer as Ray does: {one_line(error)}") from error
-    try:
-        remote = ray.remote(num_cpus=1, max_retries=RETRIES)(task)
-        failures = ray.exceptions
-        lost = (failures.WorkerCrashedError, failures.OutOfMemoryError, failures.NodeDiedError)
-        workers = int(ray.cluster_resources().get("CPU", 0))
-        if workers == 0:
-            raise PointCMTError(f"{address} has no processors; `ray start` adds a machine")
-
-        def submit(_: Any, *arguments: Any) -> Any:
-            return remote.remote(*arguments).future()
-
-        yield Futures(address, submit, workers, lost), None
-    finally:
-        ray.shutdown()
-
-
 def _reached(address: str) -> socket.socket:
     """A connection, or a refusal within seconds, where the libraries would try again and again."""
     parts = urlsplit(address)
@@ -203,10 +172,3 @@ def _reached(address: str) -> socket.socket:
     except OSError as error:
         reason = error.strerror or str(error)
         raise PointCMTError(f"{address} cannot be reached: {reason}; is it running?") from error
-
-
-def _library(module: str, extra: str, address: str) -> Any:
-    try:
-        return import_module(module)
-    except ImportError as error:
-        raise PointCMTError(missing_package(f"--cluster {address}", module, extra)) from error

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -179,31 +178,6 @@ def test_what_a_worker_lacks_is_said_with_its_name(
     assert not (meshes.parent / ".views.h5.parts").exists()
 
 
-@pytest.mark.slow
-def test_ray_draws_again_what_a_worker_lost_and_leaves_out_what_kills_them_all(
-    meshes: Path,
-) -> None:
-    pytest.importorskip("ray")
-    once = str(meshes.parent / "killed")
-    deadly = ["--option", "name=lamp/lamp_0002"]
-    typed = [*command(meshes, "--cluster", "ray", renderer="toy_renderers:deadly"), *deadly]
-    ended = subprocess.run(
-        [*typed, "--option", f"once={once}"], env=environment(), capture_output=True, text=True
-    )
-    assert ended.returncode == 0, ended.stderr
-    assert Path(once).exists()
-    toy = {"renderer": "toy_renderers:deadly", "renderer_options": {"name": "-", "once": once}}
-    run(config(meshes, out=meshes.parent / "single.h5", **toy))
-    drawn, single = contents(meshes.parent / "views.h5"), contents(meshes.parent / "single.h5")
-    assert drawn.keys() == single.keys()
-    for key in single.keys() - {"renderer_options", "settings_digest"}:
-        np.testing.assert_array_equal(drawn[key], single[key], err_msg=key)
-    ended = subprocess.run([*typed, "--force"], env=environment(), capture_output=True, text=True)
-    assert ended.returncode == 0, ended.stderr
-    assert "29 drawn, 0 kept" in ended.stdout
-    assert "lamp_0002.off: every worker process that drew it died (out of" in ended.stderr
-
-
 def test_another_version_and_folders_that_are_not_shared(tmp_path: Path) -> None:
     shape = tmp_path / "a.off"
     shape.touch()
@@ -256,26 +230,22 @@ def test_something_else_at_the_address(meshes: Path, greeting: bytes) -> None:
         thread.join()
 
 
-@pytest.mark.parametrize("cluster", ["dask", "dask://", "dask://host", "slurm://h:1", "ray://h:x"])
+@pytest.mark.parametrize("cluster", ["dask", "dask://", "dask://host", "slurm://h:1", "dask://h:x"])
 def test_an_address_that_is_none(meshes: Path, cluster: str) -> None:
-    message = f"--cluster {cluster}: not dask://HOST:PORT, ray or ray://HOST:PORT"
+    message = f"--cluster {cluster}: not dask://HOST:PORT$"
     with pytest.raises(UsageError, match=message):
         run(config(meshes, cluster=cluster, workers=None))
 
 
 def test_workers_of_this_machine_and_of_a_cluster_exclude_each_other(meshes: Path) -> None:
-    with pytest.raises(UsageError, match="--workers are this machine's, and --cluster has its own"):
-        run(config(meshes, cluster="ray", workers=2))
+    with pytest.raises(
+        UsageError, match="--workers and --cluster: a cluster has workers of its own"
+    ):
+        run(config(meshes, cluster="dask://h:1", workers=2))
 
 
-@pytest.mark.parametrize(
-    ("cluster", "module", "extra"),
-    [("dask://h:1", "distributed", "dask"), ("ray", "ray", "ray")],
-)
-def test_a_missing_extra_is_named(
-    meshes: Path, monkeypatch: pytest.MonkeyPatch, cluster: str, module: str, extra: str
-) -> None:
-    monkeypatch.setitem(sys.modules, module, None)
-    message = rf"--cluster {cluster} needs {module}: pip install 'pointcmt\[{extra}\]'"
+def test_a_missing_extra_is_named(meshes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    message = r"--cluster dask://h:1 needs distributed: pip install 'pointcmt\[dask\]'"
     with pytest.raises(PointCMTError, match=message):
-        run(config(meshes, cluster=cluster, workers=None))
+        run(config(meshes, cluster="dask://h:1", workers=None))
