@@ -36,7 +36,7 @@ def show(result: dict[str, Any], work: Path, out: Path | None) -> None:
     from pointcmt_cli import console
     from pointcmt_cli.records import counted
 
-    if result.get("look"):
+    if result.get("preview_only"):
         count = counted(sum(result["counts"].values()), "shape")
         console.line(f"{result['path']}: {count}, {counted(result['views'], 'view')} each")
         return

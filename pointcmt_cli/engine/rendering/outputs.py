@@ -20,9 +20,10 @@ from pointcmt_cli.data.store.lock import exclusive
 from pointcmt_cli.data.store.shards import Shards
 from pointcmt_cli.data.store.views import ViewsIndex
 from pointcmt_cli.engine.rendering import reuse
-from pointcmt_cli.engine.rendering.plan import Plan, preview_only
+from pointcmt_cli.engine.rendering.plan import Plan
 from pointcmt_cli.engine.rendering.settings import attributes, camera_matrices
 from pointcmt_cli.errors import DataError, UsageError
+from pointcmt_cli.files import digest
 from pointcmt_cli.provenance import MadeBy, record, write_config
 from pointcmt_cli.records import Note, Records
 
@@ -32,9 +33,9 @@ def opened(plan: Plan) -> Iterator["ViewsFile | PictureFolder"]:
     """The end that was asked for, its lock held; a preview alone is made from a views.h5 that goes again."""
     with ExitStack() as ends:
         output: ViewsFile | PictureFolder
-        if plan.config.format == "png":
+        if plan.target == "pictures":
             output = PictureFolder(plan)
-        elif preview_only(plan.config):
+        elif plan.target == "preview":
             folder = ends.enter_context(tempfile.TemporaryDirectory(prefix="pointcmt-"))
             output = ViewsFile(plan, Path(folder) / "views.h5")
         else:
@@ -66,36 +67,35 @@ class ViewsFile:
 
     def __init__(self, plan: Plan, path: Path) -> None:
         self.plan, self.path, self.only = plan, path, bool(plan.config.only)
-        self.shards = Shards(self._beside("only" if self.only else "parts"), plan.shape_digest)
+        self.shards = Shards(self._beside("only" if self.only else "parts"), digest(plan.per_shape))
         self._existing: ViewsIndex | None = None
         self._reused: dict[str, int] = {}
 
     @contextmanager
     def opened(self) -> Iterator[None]:
-        """Nobody else writes there meanwhile; what exists was made with the same settings."""
-        force = self.plan.config.force
-        with exclusive(self.path), self.shards.opened(force or self.only):
-            self._existing = reuse.read_existing(self.path, self.plan.settings, force)
+        """Nobody else writes there meanwhile."""
+        with exclusive(self.path), self.shards.opened(self.plan.config.force or self.only):
             yield
 
     def reusable(self) -> AbstractSet[str]:
-        """Names of the shapes that need not be drawn."""
-        plan, existing = self.plan, self._existing
+        """Names of the shapes that need not be drawn; a file of other settings is refused."""
+        plan = self.plan
+        existing = reuse.read_existing(self.path, plan.settings, plan.config.force)
         if self.only:
             self._reused = reuse.other_rows(plan.chosen, existing, plan.source, self.path)
         else:
             Shards(self._beside("only"), "").clear()  # of a run with --only that was killed
             self._reused = reuse.unchanged_rows(plan.source.items, existing, self.shards)
+        self._existing = existing
         return self._reused.keys()
 
     def begin(self) -> Records:
-        """Before the first shape is drawn: say which ones the file will lose."""
+        """Before the first shape is drawn: say how many the file will lose."""
         source = self.plan.source
         names = self._existing.names if self._existing and not self.only else []
-        gone = set(names) - {item.name for item in source.items}
-        if gone:
-            found = f"{len(gone)} shapes of {self.path} are no longer in {source.root}"
-            yield Note(f"{found}: they will be removed", warning=True)
+        if gone := set(names) - {item.name for item in source.items}:
+            lost = f"{len(gone)} shapes of {self.path} are no longer in {source.root}"
+            yield Note(f"{lost}: they will be removed", warning=True)
 
     def finish(self, items: Sequence[Item]) -> Records:
         """Put the shapes into one file, where it does not hold exactly them already."""
@@ -125,9 +125,9 @@ class ViewsFile:
         contact_sheet.contact_sheet(self.path, picture, names if self.only else None)
 
     def identity(self) -> Mapping[str, Any]:
-        """What the result says of the file; `look`: it was made for a preview alone, and is none."""
-        if self.path != self.plan.out:
-            return {"digest": None, "bytes": None, "look": True}
+        """What the result says of the file; `preview_only`: it was made for a preview alone, and is none."""
+        if self.plan.target == "preview":
+            return {"digest": None, "bytes": None, "preview_only": True}
         content = str(views.read_attributes(self.path)["digest"])
         return {"digest": content, "bytes": self.path.stat().st_size}
 
@@ -150,22 +150,22 @@ class PictureFolder:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.pictures = Pictures(plan.out, plan.shape_digest)
-        self.shards = Shards(plan.out / ".parts", plan.shape_digest)
+        self.pictures = Pictures(plan.out, digest(plan.settings))
+        self.shards = Shards(plan.out / ".parts", self.pictures.settings)
         """Only tells which shapes were begun."""
         self._reused: set[str] = set()
 
     @contextmanager
     def opened(self) -> Iterator[None]:
-        """Nobody else writes there meanwhile; pictures of other settings, and other files, are not replaced unasked."""
-        out, force = self.plan.out, self.plan.config.force
-        with exclusive(out.resolve()):  # which has a name even where it was typed as "."
-            if not force:
+        """Nobody else writes there meanwhile."""
+        with exclusive(self.plan.out.resolve()):  # which has a name even where it was typed as "."
+            if not self.plan.config.force:
                 self._refuse_others()
-            with self.shards.opened(force):
+            with self.shards.opened(self.plan.config.force):
                 yield
 
     def _refuse_others(self) -> None:
+        """Pictures of other settings, and other files, are not replaced unasked."""
         try:
             made_with = self.pictures.read_metadata()
         except DataError as error:
@@ -176,22 +176,23 @@ class PictureFolder:
 
     def reusable(self) -> AbstractSet[str]:
         """Names of the shapes that are all there."""
-        if not (self.plan.config.force or self.plan.config.only):
+        config, views_each = self.plan.config, self.plan.cameras.views
+        if not (config.force or config.only):
             begun = [item for item in self.plan.chosen if self.pictures.begun(item)]
             self._reused = {
                 item.name
                 for item, source_hash in zip(begun, reuse.source_hashes(begun), strict=True)
-                if self.pictures.holds(item, source_hash, self.plan.cameras.views)
+                if self.pictures.holds(item, source_hash, views_each)
             }
         return self._reused
 
     def begin(self) -> Records:
-        """Before the first picture is written: say in views.json what all are made with."""
+        """Before the first picture is written: views.json says what all are made with."""
         plan = self.plan
         cameras = camera_matrices(plan.settings, plan.cameras)
         stored = attributes(plan.settings, plan.source, plan.cameras)
         self.pictures.write_metadata({**stored, **{k: v.tolist() for k, v in cameras.items()}})
-        return iter(())
+        yield from ()  # pictures of other shapes stay: `finish` names them
 
     def finish(self, items: Sequence[Item]) -> Records:
         """Name pictures that a reader of the folder would take for shapes of this source; the others are there."""

@@ -17,7 +17,7 @@ from joblib import cpu_count
 
 from pointcmt_cli import discovery
 from pointcmt_cli.config import POINTS, RenderConfig
-from pointcmt_cli.data.folders.sources import Item, Source
+from pointcmt_cli.data.folders.sources import Item
 from pointcmt_cli.engine.rendering import cluster, outputs
 from pointcmt_cli.engine.rendering.draw_shape import Drawn, Job
 from pointcmt_cli.engine.rendering.outputs import PictureFolder, ViewsFile
@@ -43,9 +43,7 @@ def render(config: RenderConfig) -> Records:
             yield Note(f"{shapes} drawn already, {len(missing)} to go")
         yield from output.begin()
         failures = yield from _draw(plan, missing, done, output, laps)
-        items = _drawn_items(plan, reused, missing, failures)
-        if not config.only:
-            yield from _empty_classes(plan.source, items)
+        items = yield from _present(plan, reused, missing, failures)
         yield from output.finish(items)
         if config.preview:
             output.preview(items, config.preview)
@@ -74,13 +72,14 @@ def _draw(
     if plan.renderer:
         discovery.build("renderers", plan.renderer, plan.options)
     job = _job(plan, output)
+    opening = _place(plan, job)
     total = done + len(missing)
     yield Progress("render", done, total)
     began, finished = time.monotonic(), 0
     failures: dict[str, Drawn] = {}
     laps.end("find what to draw")
     with (
-        _place(plan, job) as place,
+        opening as place,
         contextlib.closing(draw_all(job, missing, place, laps)) as results,
     ):
         for drawn in results:
@@ -129,10 +128,10 @@ def _left_out(drawn: Drawn, strict: bool) -> Note:
     return Note(f"left out {drawn.item.name}: {drawn.reason}", warning=True)
 
 
-def _drawn_items(
+def _present(
     plan: Plan, reused: Collection[str], missing: Sequence[Item], failures: Sequence[Drawn]
-) -> list[Item]:
-    """The shapes that will be in the output, in the source's order."""
+) -> Generator[Record, None, list[Item]]:
+    """The shapes that will be in the output, in the source's order; names classes that have lost all of theirs."""
     failed = {drawn.item.name for drawn in failures}
     if failures and all(item.name in failed for item in plan.chosen):
         raise DataError(
@@ -140,15 +139,12 @@ def _drawn_items(
             f"{failures[0].reason}"
         )
     present = {*reused, *(item.name for item in missing)} - failed
-    return [item for item in plan.source.items if item.name in present]
-
-
-def _empty_classes(source: Source, items: Sequence[Item]) -> Records:
-    """Classes that have lost all their shapes."""
-    present = {item.label for item in items}
-    for label, name in enumerate(source.classes):
-        if label not in present:
+    items = [item for item in plan.source.items if item.name in present]
+    labels = {item.label for item in items}
+    for label, name in enumerate(plan.source.classes):
+        if label not in labels and not plan.config.only:
             yield Note(f"class '{name}' has no shapes; it stays in the list of classes", True)
+    return items
 
 
 def _counts(

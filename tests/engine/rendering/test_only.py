@@ -93,7 +93,7 @@ def test_a_look_is_a_picture_and_nothing_else(meshes: Path) -> None:
     picture = meshes.parent / "look.png"
     *records, last = render(config(meshes, only=("lamp_0001",), preview=picture))
     assert last.values["path"] == str(picture)  # type: ignore[union-attr]
-    assert last.values["look"]  # type: ignore[union-attr]
+    assert last.values["preview_only"]  # type: ignore[union-attr]
     assert "--only: 1 of 12 shapes" in notes(records)
     assert sorted(path.name for path in meshes.parent.iterdir()) == ["look.png", "meshes"]
     assert size(picture) == (2 * 16 + 4 * 224 + 2, 2 * 16 + 22 + 3 * 224 + 2)
