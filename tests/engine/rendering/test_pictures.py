@@ -131,7 +131,7 @@ def test_no_other_folder_is_written_into_unasked(meshes: Path) -> None:
     images.mkdir()
     (images / "mine.txt").write_text("mine")
     with pytest.raises(
-        DataError, match=r"images holds other files, .*; --force writes there all the"
+        DataError, match=r"images holds other files, .*; --force writes there anyway"
     ):
         run(png(meshes))
     (images / "views.json").write_text("{}")

@@ -197,7 +197,7 @@ def test_colour_is_asked_of_reader_and_renderer(tmp_path: Path) -> None:
         run(config(tmp_path / "meshes", color=True, out=tmp_path / "2.h5"))
     with pytest.raises(PluginError, match="no option 'shading'; renderer 'toy_renderers:dots'"):
         run(config(tmp_path / "meshes", shading="dark", out=tmp_path / "2.h5"))
-    with pytest.raises(UsageError, match="--option color=1: say it with --color"):
+    with pytest.raises(UsageError, match="--option color=1: use --color instead"):
         run(config(tmp_path / "meshes", renderer_options={"color": "1"}))
 
 
@@ -292,9 +292,9 @@ def test_unknown_names_fail_before_anything_is_drawn(meshes: Path) -> None:
         UsageError, match="600 views of 2048 x 2048 pixels are too much for one shape"
     ):
         run(config(meshes, rig="sphere:600", image_size=2048))
-    with pytest.raises(DataError, match="no picture format"):
+    with pytest.raises(DataError, match="not a picture format"):
         run(config(meshes, preview=meshes.parent / "sheet.txt"))
-    with pytest.raises(DataError, match=r"sheet\.png: .* is no folder; name another folder"):
+    with pytest.raises(DataError, match=r"sheet\.png: .* is not a folder; name another folder"):
         run(config(meshes, preview=meshes / "chair/train/chair_0000.off/sheet.png"))
     assert leftovers(meshes.parent) == []
 
@@ -306,8 +306,11 @@ def test_unknown_names_fail_before_anything_is_drawn(meshes: Path) -> None:
         ({"renderer_options": {"colour": "red"}}, "no option 'colour'"),
         ({"rig": "ring"}, "no rig named 'ring'"),
         ({"format": "png"}, "needs a folder for the pictures: --out DIR"),
-        ({"rig": "sphere:600", "image_size": 2048}, "too much for one shape: a smaller --image"),
-        ({"preview": Path(__file__) / "sheet.png"}, "is no folder; name another folder"),
+        (
+            {"rig": "sphere:600", "image_size": 2048},
+            "too much for one shape: use a smaller --image",
+        ),
+        ({"preview": Path(__file__) / "sheet.png"}, "is not a folder; name another folder"),
     ],
 )
 def test_what_was_typed_is_read_before_the_source(

@@ -118,7 +118,7 @@ def test_missing_and_odd_ones_are_left_out_and_named(meshes: Path) -> None:
     for name, text in said.items():
         assert text in failures[name]
     stranger = (
-        "1 pictures in {} are of no shape here, table/stool_0000_001.png first: they are not used"
+        "1 pictures in {} match no shape here (first: table/stool_0000_001.png): they are ignored"
     )
     assert stranger.format(images) in notes(records)
     with pytest.raises(DataError, match=r"chair_0000\.off: no pictures .*\(--strict"):
