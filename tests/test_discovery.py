@@ -151,6 +151,6 @@ def test_listing_imports_nothing(site: Path) -> None:
 def test_a_path_that_is_no_factory_is_not_called(name: str, tmp_path: Path) -> None:
     """A stranger's checkpoint names a module:attribute and its options."""
     mark = tmp_path / "mark"
-    with pytest.raises(PluginError, match=f"'{name}' is no factory with keyword-only options"):
+    with pytest.raises(PluginError, match=f"'{name}' is not a factory with keyword-only options"):
         discovery.build("backbones", name, {"command": f"touch {mark}", "args": f"touch {mark}"})
     assert not mark.exists()

@@ -33,8 +33,8 @@ NEARNESS_BITS = 61
 def _raise_keys(_: Any, pixels: Any, at: Any, key: Any, step: Any, count: Any) -> Any:
     """pixels[at + i] = max(pixels[at + i], key + i * step) for i below `count` and LANES, as vectors.
 
-    numba turns no loop this short into vectors. A loop over single pixels gives the same bytes and makes a view 1.3 times
-    as slow, the whole `pointcmt render` of 324 meshes x 12 views 1.12 times (processor time, median of 4 pairs).
+    numba turns no loop this short into vectors. A loop over single pixels gives the same bytes and makes a view 1.3
+    times as slow, the whole `pointcmt render` of 324 meshes x 12 views 1.12 times (processor time, median of 4 pairs).
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:

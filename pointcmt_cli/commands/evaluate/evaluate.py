@@ -3,7 +3,7 @@
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, cast
 
 import typer
 
@@ -13,6 +13,7 @@ from pointcmt_cli.commands.evaluate import tables
 from pointcmt_cli.config import EvaluateConfig
 from pointcmt_cli.config.scoring import SCORING
 from pointcmt_cli.config.setting import FILES
+from pointcmt_cli.engine.evaluation.schema import Document
 from pointcmt_cli.errors import PointCMTError
 
 
@@ -67,25 +68,21 @@ def evaluate(
         _fail_under(result, fail_under)
 
 
-def scored(config: EvaluateConfig, report: Path | None) -> dict[str, Any]:
+def scored(config: EvaluateConfig, report: Path | None) -> Document:
     """The evaluation document of what was typed, and its report's files where a folder is named."""
     from pointcmt_cli.engine.evaluation.evaluate import evaluate as stage
     from pointcmt_cli.engine.report.report import report as with_report
 
     config = replace(config, command=("pointcmt", *sys.argv[1:]))
     records = stage(config) if report is None else with_report(config, report)
-    return console.follow(records, resumes=False)
+    return cast(Document, console.follow(records, resumes=False))
 
 
-def _fail_under(result: dict[str, Any], least: float) -> None:
+def _fail_under(result: Document, least: float) -> None:
     """Raise where a checkpoint is worse than was asked for."""
-    found = {run["checkpoint"]: run["scores"].get("test") for run in result["runs"]}
-    if missing := [name for name, scores in found.items() if scores is None]:
+    if missing := [run["checkpoint"] for run in result["runs"] if "test" not in run["scores"]]:
         raise PointCMTError(f"--fail-under {least:g}: {missing[0]} has no score on test")
-    under = [
-        f"{name} {scores['single']['oa']:.4f}"
-        for name, scores in found.items()
-        if scores["single"]["oa"] < least
-    ]
+    found = {run["checkpoint"]: run["scores"]["test"]["single"]["oa"] for run in result["runs"]}
+    under = [f"{name} {share:.4f}" for name, share in found.items() if share < least]
     if under:
         raise PointCMTError(f"OA on test is under {least:g}: {', '.join(under)}")

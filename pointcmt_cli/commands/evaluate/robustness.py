@@ -5,12 +5,11 @@ from typing import Any
 
 from pointcmt_cli import console
 from pointcmt_cli.engine.evaluation.naming import names_by_checkpoint
+from pointcmt_cli.engine.evaluation.schema import Document, Run
 from pointcmt_cli.wording import UNKNOWN, hundredths, percent, plain_spread, spread
 
-Run = Mapping[str, Any]
 
-
-def show(document: Mapping[str, Any]) -> None:
+def show(document: Document) -> None:
     """Of each run; where seeds were repeated, of each group."""
     if any(group["n"] > 1 for group in document["groups"]):
         over_seeds(document["groups"])

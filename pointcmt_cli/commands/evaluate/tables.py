@@ -13,15 +13,13 @@ from pointcmt_cli.engine.evaluation.naming import (
     shown_split,
     taken_for,
 )
+from pointcmt_cli.engine.evaluation.schema import Document, Run
 from pointcmt_cli.wording import chance, hundredths, interval, percent, spread
 
 WORST = 3
 """Classes named under the table of one checkpoint."""
 PAIRS = 3
 """Comparisons shown; of more, the groups say more, and the document has all."""
-
-Document = Mapping[str, Any]
-Run = Mapping[str, Any]
 
 
 def show(document: Document, per_class: bool) -> None:
@@ -47,7 +45,7 @@ def _one(run: Run, document: Document) -> None:
     for split, name in SPLITS.items():
         if split not in run["scores"]:
             continue
-        single, second = (run["scores"][split].get(kind) for kind in ("single", "voted"))
+        single, second = run["scores"][split]["single"], run["scores"][split].get("voted")
         more = (single["top5"], single["calibration"]["ece"])
         last = (second["oa"], second["macc"]) if second else more
         both = [cell for key in ("oa", "macc") for cell in _with_interval(single, key)]
@@ -76,7 +74,8 @@ def _lines(run: Run) -> list[str]:
             f"{fitted['temperature']:.2f} (fitted on the held-out split)"
         )
     worst = sorted(
-        (row for row in single["per_class"] if row["count"]), key=lambda row: float(row["recall"])
+        (row for row in single["per_class"] if row["count"]),
+        key=lambda row: float(row["recall"] or 0),
     )
     if len(worst) > WORST:
         named = [f"{row['name']} {percent(row['recall'])} of {row['count']}" for row in worst]
@@ -89,7 +88,7 @@ def _recorded(run: Run) -> list[str]:
     parts = []
     for split, name in SPLITS.items():
         recorded = (run["recorded"].get(split) or {}).get("oa")
-        now = run["scores"].get(split, {}).get("single", {}).get("oa")
+        now = run["scores"][split]["single"]["oa"] if split in run["scores"] else None
         if recorded is not None and (now is None or abs(now - recorded) > 5e-4):
             parts.append(f"{name} OA {percent(recorded)}")
     return [f"recorded when it was trained: {', '.join(parts)}"] if parts else []
@@ -102,9 +101,9 @@ def _several(document: Document) -> None:
     voted = any("voted" in run["scores"][split] for run in runs)
     rows = []
     for run in runs:
-        single, second = (run["scores"][split].get(kind) for kind in ("single", "voted"))
-        held_out = run["scores"].get("held_out", {}).get("single", {})
-        last = (second and second["oa"]) if voted else held_out.get("oa")
+        single, second = run["scores"][split]["single"], run["scores"][split].get("voted")
+        held_out = run["scores"].get("held_out")
+        last = (second and second["oa"]) if voted else held_out and held_out["single"]["oa"]
         more = (single["macc"], single["calibration"]["ece"], last)
         rows.append(
             [names[run["checkpoint"]], *_with_interval(single, "oa"), *map(hundredths, more)]

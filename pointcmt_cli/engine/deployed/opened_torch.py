@@ -28,7 +28,7 @@ from pointcmt_cli.engine.training.metrics import predict_logits
 from pointcmt_cli.engine.training.trained import Trained, open_trained
 from pointcmt_cli.errors import DataError
 from pointcmt_cli.files import plain
-from pointcmt_cli.provenance import RECORD, without_folders
+from pointcmt_cli.provenance import without_folders
 from pointcmt_cli.wording import one_line
 
 METADATA = "metadata.json"
@@ -53,7 +53,7 @@ def open_safetensors(path: Path, device: torch.device | str = "cpu") -> Exported
     metadata = parsed(texts, path)
     if "checkpoint" not in metadata:
         raise DataError(f"{path} has no description of its network; export it again")
-    values = {**metadata.pop("checkpoint"), "state_dict": state}
+    values = checkpoint.classifier({**metadata.pop("checkpoint"), "state_dict": state}, path)
     opened = of_trained(Trained(path, checkpoint.rebuild(values, path), values), device)
     return Exported(opened.run, metadata)
 
@@ -126,11 +126,15 @@ def metadata_of(
             "stored_points": trained.stored_points,
             "precision": precision,
             "variant": trained.provenance.get("variant") or "",
-            **{key: values[key] for key in ("name", "options", "distribution")},
-            **{key: values[key] for key in ("distribution_version", "pointcmt", "torch")},
+            "name": values["name"],
+            "options": values["options"],
+            "distribution": values["distribution"],
+            "distribution_version": values["distribution_version"],
+            "pointcmt": values["pointcmt"],
+            "torch": values["torch"],
             "provenance": trained.provenance,
             "metrics": values["metrics"],
-            **({TRAINED_BY: without_folders(values[RECORD])} if RECORD in values else {}),
+            **({TRAINED_BY: without_folders(values["record"])} if "record" in values else {}),
         }
     )
     return described

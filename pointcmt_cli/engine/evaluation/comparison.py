@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from pointcmt_cli.data.store.views import FEATURES_FORMAT, ShapeSet, open_checked
+from pointcmt_cli.engine.evaluation.schema import Comparison
 
 Answers = NDArray[np.int64]
 
@@ -38,14 +39,15 @@ def mcnemar(a: Answers, b: Answers, labels: Answers) -> dict[str, Any]:
 
 def comparisons(
     answers: Sequence[tuple[str, Mapping[str, Answers]]], labels: Mapping[str, Answers]
-) -> list[dict[str, Any]]:
+) -> list[Comparison]:
     """Every pair of checkpoints, given as (path, answers per split), on every split."""
-    return [
+    found = [
         {"a": a, "b": b, "split": split, **mcnemar(of_a[split], of_b[split], labels[split])}
         for first, (a, of_a) in enumerate(answers)
         for b, of_b in answers[first + 1 :]
         for split in labels
     ]
+    return cast("list[Comparison]", found)
 
 
 def teacher_answers(path: Path, shapes: ShapeSet) -> Answers | None:

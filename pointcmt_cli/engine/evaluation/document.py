@@ -10,13 +10,14 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pointcmt_cli import discovery
 from pointcmt_cli.config import EvaluateConfig
 from pointcmt_cli.data.store.views import ShapeSet
 from pointcmt_cli.engine.evaluation.groups import group_of
 from pointcmt_cli.engine.evaluation.intervals import LEVEL, RESAMPLES
+from pointcmt_cli.engine.evaluation.schema import Counts, Document, Run
 from pointcmt_cli.engine.training import checkpoint
 from pointcmt_cli.engine.training.trained import Trained, same_data
 from pointcmt_cli.errors import DataError, PluginError
@@ -34,10 +35,8 @@ UNITS = {
 DISTRIBUTIONS = ("torch", "numpy", "scipy", "torchmetrics")
 
 
-def document(
-    config: EvaluateConfig, path: Path, shapes: ShapeSet, runs: Sequence[Mapping[str, Any]]
-) -> dict[str, Any]:
-    """Everything but comparisons and groups."""
+def document(config: EvaluateConfig, path: Path, shapes: ShapeSet, runs: Sequence[Run]) -> Document:
+    """All of it; comparisons and groups are filled in by who has the answers."""
     counts = shapes.counts()
     return {
         "schema": SCHEMA,
@@ -54,7 +53,7 @@ def document(
             "layout": text(shapes, "source_layout"),
             "variant": text(shapes, "variant"),
             "class_names": list(shapes.classes),
-            "counts": {key_of(split): count for split, count in counts.items()},
+            "counts": cast("Counts", {key_of(split): each for split, each in counts.items()}),
         },
         "protocol": {
             "votes": config.votes,
@@ -64,16 +63,18 @@ def document(
             "sentences": sentences(config, runs),
         },
         "runs": list(runs),
+        "comparisons": [],
+        "groups": [],
     }
 
 
-def describe_run(trained: Trained, shapes: ShapeSet, path: Path, device: str) -> dict[str, Any]:
+def describe_run(trained: Trained, shapes: ShapeSet, path: Path, device: str) -> Run:
     """A checkpoint, as far as it can be told before it is scored."""
     values, made = trained.values, trained.provenance
     objective = objective_of(trained)
     metrics = plain(values["metrics"])
     uses_generator = bool(getattr(objective, "needs_generator", False))
-    run = {
+    run: dict[str, Any] = {
         "checkpoint": str(trained.path),
         "name": values["name"],
         "options": dict(values["options"]),
@@ -97,7 +98,9 @@ def describe_run(trained: Trained, shapes: ShapeSet, path: Path, device: str) ->
         "recorded": metrics,
         "training": training(trained, path, uses_generator, learns_alone(trained, objective)),
     }
-    return {**run, "group": group_of(run)}
+    found = cast("Run", {**run, "scores": {}})
+    found["group"] = group_of(found)
+    return found
 
 
 def objective_of(trained: Trained) -> Any:

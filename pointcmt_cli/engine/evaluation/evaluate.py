@@ -9,13 +9,13 @@ original points, so scales do not compound. Nothing is chosen here but a tempera
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from pointcmt_cli.config import POINT_COUNTS, ROTATIONS, EvaluateConfig
 from pointcmt_cli.data.store.views import ShapeSet, read_attributes
 from pointcmt_cli.engine.evaluation.comparison import comparisons, teacher_answers
 from pointcmt_cli.engine.evaluation.document import document, text
 from pointcmt_cli.engine.evaluation.groups import groups, repeated
+from pointcmt_cli.engine.evaluation.schema import Document, Run
 from pointcmt_cli.engine.evaluation.scoring import SPLITS, Scored, Subject, score_run
 from pointcmt_cli.engine.training import setup
 from pointcmt_cli.engine.training.freshness import changed_source
@@ -37,7 +37,7 @@ from pointcmt_cli.wording import some_of
 class Evaluation:
     """The document, and what it was computed from."""
 
-    document: dict[str, Any]
+    document: Document
     scored: list[Scored]
     """One per run, in the order of `document["runs"]`."""
     shapes: ShapeSet
@@ -70,7 +70,8 @@ def measure(config: EvaluateConfig) -> Generator[Record, None, Evaluation]:
     yield from gaps(path, shapes)
 
     teacher = teacher_answers(path, shapes)
-    runs, scored = [], []
+    runs: list[Run] = []
+    scored = []
     for trained in opened:
         label = f"{trained.path.stem}, " if len(opened) > 1 else ""
         subject = Subject(trained, path, shapes, device, config.batch_size, label)

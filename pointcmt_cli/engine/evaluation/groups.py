@@ -5,17 +5,17 @@ among the runs, the scores of equal seeds are subtracted and the differences tes
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from scipy.stats import ttest_rel
 
 from pointcmt_cli.config import DistillConfig, TeacherConfig, deciding
 from pointcmt_cli.engine.evaluation.naming import shown_split
+from pointcmt_cli.engine.evaluation.schema import ACCURACIES, Accuracy, Group, Run
 from pointcmt_cli.engine.training.metrics import spread
 from pointcmt_cli.files import digest
 
-Run = Mapping[str, Any]
 WITHIN = ("seed", "device")
 """Settings that differ within a group, by what a group is: one training, repeated, wherever it ran."""
 MADE = ("views_digest", "init_digest", "weights_digest")
@@ -59,7 +59,7 @@ def twin_of(run: Run) -> str:
     return digest(run["name"], options(run), same, origin(run))
 
 
-def groups(runs: Sequence[Run]) -> list[dict[str, Any]]:
+def groups(runs: Sequence[Run]) -> list[Group]:
     """Every group in the order of the runs; scores are those of the test split, or held-out where one has no test."""
     split = shown_split(runs)
     members: dict[str, list[Run]] = {}
@@ -71,8 +71,8 @@ def groups(runs: Sequence[Run]) -> list[dict[str, Any]]:
     plain = {twin_of(each[0]): group for group, each in members.items() if each[0]["plain"]}
     found = []
     for group, each in members.items():
-        scores = {key: [score(run, split, key) for run in each] for key in ("oa", "macc")}
-        row = {
+        scores = {key: [score(run, split, key) for run in each] for key in ACCURACIES}
+        row: dict[str, Any] = {
             "group": group,
             "name": names[group],
             "objective": each[0]["objective"],
@@ -86,7 +86,7 @@ def groups(runs: Sequence[Run]) -> list[dict[str, Any]]:
         if yardstick not in (None, group):
             row["against_plain"] = against(each, members[yardstick], split)
         found.append(row)
-    return found
+    return cast("list[Group]", found)
 
 
 def repeated(runs: Sequence[Run]) -> Iterator[tuple[str, str]]:
@@ -143,7 +143,7 @@ def _spreads(trees: Sequence[Any]) -> Any:
     return spread([float(np.mean(each)) for each in trees])
 
 
-def score(run: Run, split: str, key: str) -> float:
+def score(run: Run, split: str, key: Accuracy) -> float:
     """A single pass's."""
     return float(run["scores"][split]["single"][key])
 

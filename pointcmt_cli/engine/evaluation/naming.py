@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pointcmt_cli.engine.evaluation.schema import Run
 from pointcmt_cli.splits import HELD_OUT, TEST, key_of
 from pointcmt_cli.wording import UNKNOWN, chance
 
-Run = Mapping[str, Any]
 SPLITS = {key_of(split): split for split in (TEST, HELD_OUT)}
 """The document's keys of the splits that are scored, and their names; the first that there is comes first."""
 

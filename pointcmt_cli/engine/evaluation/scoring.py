@@ -6,7 +6,7 @@ The first N stored points of each shape are the single pass; votes and corruptio
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from pointcmt_cli.engine.evaluation.comparison import Answers, agreement
 from pointcmt_cli.engine.evaluation.document import describe_run
 from pointcmt_cli.engine.evaluation.intervals import intervals
 from pointcmt_cli.engine.evaluation.robustness import robustness
+from pointcmt_cli.engine.evaluation.schema import Run, SplitScores
 from pointcmt_cli.engine.teacher.image_features import Views
 from pointcmt_cli.engine.training import setup
 from pointcmt_cli.engine.training.metrics import logit_batches, scores
@@ -71,13 +72,12 @@ class Scored:
 
 def score_run(
     subject: Subject, config: EvaluateConfig, teacher: Answers | None
-) -> Generator[Record, None, tuple[dict[str, Any], Scored]]:
+) -> Generator[Record, None, tuple[Run, Scored]]:
     """One checkpoint: its run in the document, and its answers."""
     trained, shapes = subject.trained, subject.shapes
     model = trained.model.to(subject.device)
     votes = 1 if trained.is_teacher else config.votes
     run, scored = describe_run(trained, shapes, subject.path, subject.device.type), Scored(trained)
-    run["scores"] = {}
     temperatures: dict[str, float] = {}
     for split in SPLITS:
         label = key_of(split)
@@ -97,7 +97,7 @@ def score_run(
         if teacher is not None and not trained.is_teacher:
             said = answers["single"].argmax(dim=1).numpy()
             found["agreement"] = agreement(said, teacher[rows], labels)
-        run["scores"][label] = found
+        run["scores"][label] = cast("SplitScores", found)
         scored.rows[label], scored.labels[label] = rows, labels
         scored.logits[label] = answers["single"]
     if not trained.is_teacher and (config.corrupt or config.points or config.rotations):

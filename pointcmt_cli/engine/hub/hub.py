@@ -94,7 +94,7 @@ def pull(config: PullConfig) -> Records:
     yield Note(f"commit {commit[:12]}: {values['name']}, {len(values['class_names'])} classes")
     values["state_dict"] = _weights(weights, hub.place)
     if ":" not in values["name"]:
-        checkpoint.rebuild(values, out)
+        checkpoint.rebuild(checkpoint.classifier(values, out), out)
     elif not config.trust_code:
         raise DataError(
             f"{hub.place}: its network is '{values['name']}', code that is not in the repository; using such a "

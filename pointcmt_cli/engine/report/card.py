@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pointcmt_cli.engine.evaluation.schema import Document
 from pointcmt_cli.engine.report import tables
 from pointcmt_cli.engine.report.words import number
 from pointcmt_cli.engine.training.card import (
@@ -48,7 +49,7 @@ CLASSES = {
 }
 
 
-def model_card(document: Mapping[str, Any], checkpoint: str) -> str:
+def model_card(document: Document, checkpoint: str) -> str:
     """The card of one of the document's runs."""
     run = next(each for each in document["runs"] if each["checkpoint"] == checkpoint)
     words = tables.words({**document, "runs": [run], "comparisons": []})
@@ -106,7 +107,7 @@ def robustness(run: Mapping[str, Any]) -> Iterator[Markdown]:
             yield plain(f"Overall accuracy by {kind}: {parts}.")
 
 
-def use(run: Mapping[str, Any], document: Mapping[str, Any]) -> Iterator[Markdown]:
+def use(run: Mapping[str, Any], document: Document) -> Iterator[Markdown]:
     """How it is called, on what, and what nobody has measured."""
     if run["is_teacher"]:
         yield plain(
@@ -128,7 +129,7 @@ def use(run: Mapping[str, Any], document: Mapping[str, Any]) -> Iterator[Markdow
     )
 
 
-def metadata(run: Mapping[str, Any], document: Mapping[str, Any], label: str) -> dict[str, Any]:
+def metadata(run: Mapping[str, Any], document: Document, label: str) -> dict[str, Any]:
     """The block that the hub reads: tags, and every score of the split that chose nothing."""
     data = document["data"]
     dataset = " ".join(filter(None, (data["layout"], data["variant"]))) or "point clouds"
@@ -158,7 +159,7 @@ def metadata(run: Mapping[str, Any], document: Mapping[str, Any], label: str) ->
     }
 
 
-def description(run: Mapping[str, Any], document: Mapping[str, Any]) -> str:
+def description(run: Mapping[str, Any], document: Document) -> str:
     """One or two sentences: what it does, and what it learned from."""
     many = len(document["data"]["class_names"])
     if run["is_teacher"]:

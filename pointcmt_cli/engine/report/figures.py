@@ -5,7 +5,7 @@ In: runs of the evaluation document (docs/json-schema.md), each with its `label`
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import cycle
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from pointcmt_cli.engine.report.plot import (
     COLORS,
@@ -17,8 +17,7 @@ from pointcmt_cli.engine.report.plot import (
     in_percent,
     line,
 )
-
-Run = Mapping[str, Any]
+from pointcmt_cli.engine.report.words import Run
 
 STAGES = {"teacher": "Teacher", "generator": "Generator", "student": "Student"}
 SHARES = {
@@ -94,15 +93,17 @@ def reliability(runs: Sequence[Run], split: str) -> list[Figure]:
     ]
 
 
-def _bins(run: Run, split: str, key: str, color: str) -> dict[str, Any] | None:
+def _bins(
+    run: Run, split: str, key: Literal["bins", "bins_scaled"], color: str
+) -> dict[str, Any] | None:
     """The curve of one run, a point for each bin that has shapes; None: it was not fitted."""
-    found = run["scores"][split]["single"].get("calibration") or {}
-    bins = [each for each in found.get(key) or [] if each["count"]]
+    found = run["scores"][split]["single"]["calibration"]
+    bins = [each for each in found[key] or [] if each["count"]]
     if not bins:
         return None
     temperature = "" if key == "bins" else f", temperature {found['temperature']:.3g}"
-    x = [in_percent(each["confidence"]) for each in bins]
-    y = [in_percent(each["accuracy"]) for each in bins]
+    x = [in_percent(each["confidence"] or 0) for each in bins]
+    y = [in_percent(each["accuracy"] or 0) for each in bins]
     counts = [each["count"] for each in bins]
     dash = "solid" if key == "bins" else "dot"
     trace = line(x, y, f"{run['label']}{temperature}", color, dash)

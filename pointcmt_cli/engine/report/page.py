@@ -16,12 +16,13 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from pointcmt_cli.engine.evaluation.schema import Document
 from pointcmt_cli.engine.report import figures as report_figures
 from pointcmt_cli.engine.report import tables
 from pointcmt_cli.engine.report import words as report_words
 
 
-def page(document: Mapping[str, Any], gallery: Mapping[str, Any]) -> str:
+def page(document: Document, gallery: Mapping[str, Any]) -> str:
     """The page; `gallery` as `report_gallery.gallery` gives it."""
     words = tables.words(document)
     runs, split = words["runs"], words["split"]

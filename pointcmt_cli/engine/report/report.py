@@ -15,6 +15,7 @@ from pointcmt_cli.data.store.features import read_features
 from pointcmt_cli.data.store.views import FEATURES_FORMAT, VIEWS_FORMAT, ShapeSet, read_attributes
 from pointcmt_cli.engine.evaluation.evaluate import Evaluation, measure
 from pointcmt_cli.engine.evaluation.naming import run_names, shown_split
+from pointcmt_cli.engine.evaluation.schema import Document
 from pointcmt_cli.engine.report.card import model_card
 from pointcmt_cli.engine.report.gallery import Answers, gallery
 from pointcmt_cli.engine.report.page import page
@@ -36,7 +37,7 @@ def report(config: EvaluateConfig, folder: Path) -> Records:
     yield Result(found.document)
 
 
-def write_report(folder: Path, document: Mapping[str, Any], shown: Mapping[str, Any]) -> list[Path]:
+def write_report(folder: Path, document: Document, shown: Mapping[str, Any]) -> list[Path]:
     """Write every file; returns the paths, the page first."""
     runs = document["runs"]
     names = [f"-{label.replace('/', '-')}" if len(runs) > 1 else "" for label in run_names(runs)]

@@ -3,18 +3,17 @@
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import leaves_list, linkage
 
 from pointcmt_cli.engine.evaluation.naming import SPLITS, run_names, shown_split, taken_for
-from pointcmt_cli.engine.report.words import facts, settings, sort_of, warnings
+from pointcmt_cli.engine.evaluation.schema import Accuracy, Document, Group, Kind, Pass
+from pointcmt_cli.engine.report.words import Run, facts, settings, sort_of, warnings
 from pointcmt_cli.wording import interval, percent
 
-Document = Mapping[str, Any]
-Run = Mapping[str, Any]
 ORDERS = {
     "alike": "confused classes together",
     "stored": "as in the data",
@@ -27,7 +26,10 @@ ORDERS = {
 def words(document: Document) -> dict[str, Any]:
     """Everything of the page that is text or a table."""
     names = run_names(document["runs"])
-    runs = [{**run, "label": label} for run, label in zip(document["runs"], names, strict=True)]
+    runs = [
+        cast("Run", {**run, "label": label})
+        for run, label in zip(document["runs"], names, strict=True)
+    ]
     split = shown_split(runs)
     data, counts = document["data"], document["data"]["counts"]
     kind = ", ".join(filter(None, (data["layout"], data["variant"])))
@@ -89,17 +91,17 @@ def title(names: Sequence[str]) -> str:
 def tiles(run: Run, split: str) -> list[dict[str, str]]:
     """The few figures that stand out, of one run."""
     found = run["scores"][split]["single"]
-    ranges = found.get("intervals") or {}
-    tested = {"oa": "Overall accuracy", "macc": "Mean class accuracy"}
+    ranges = found["intervals"]
+    tested: dict[Accuracy, str] = {"oa": "Overall accuracy", "macc": "Mean class accuracy"}
     shown = [
         {
             "name": text,
             "value": percent(found[key]),
-            "more": interval(ranges[key]) if key in ranges else "",
+            "more": interval(ranges[key]),
         }
         for key, text in tested.items()
     ]
-    if (found.get("calibration") or {}).get("ece") is not None:
+    if found["calibration"]["ece"] is not None:
         scaled = percent(found["calibration"]["ece_scaled"])
         shown.append(
             {
@@ -121,33 +123,29 @@ def tiles(run: Run, split: str) -> list[dict[str, str]]:
 
 def headline(runs: Sequence[Run], votes: int) -> list[dict[str, Any]]:
     """A row for every run, split and number of passes."""
-    passes = {"single": "", "voted": f"{votes} votes"}
-    empty = {"top5": None, "intervals": None}
+    passes: dict[Kind, str] = {"single": "", "voted": f"{votes} votes"}
     return [
         {
             "label": run["label"],
             "split": SPLITS[split],
             "passes": text,
-            "found": {
-                **empty,
-                **found,
-                "calibration": {
-                    "ece": None,
-                    "ece_scaled": None,
-                    **(found.get("calibration") or {}),
-                },
-            },
+            "found": found,
         }
         for run in runs
         for split in SPLITS
         for key, text in passes.items()
-        if (found := (run["scores"].get(split) or {}).get(key))
+        if (found := _pass(run, split, key))
     ]
 
 
-def groups(document: Document) -> list[dict[str, Any]]:
+def _pass(run: Run, split: str, kind: Kind) -> Pass | None:
+    scores = run["scores"].get(split)
+    return scores.get(kind) if scores else None
+
+
+def groups(document: Document) -> list[Group]:
     """Groups over seeds, where there is more to say than each run's own score."""
-    found: list[dict[str, Any]] = document["groups"]
+    found = document["groups"]
     more = any(each["n"] > 1 or "against_plain" in each for each in found)
     return found if more and len(document["runs"]) > 1 else []
 

@@ -9,9 +9,14 @@ from typing import Any
 
 from pointcmt_cli import wording
 from pointcmt_cli.engine.evaluation.naming import paired_test
+from pointcmt_cli.engine.evaluation.schema import Run as ScoredRun
 from pointcmt_cli.wording import UNKNOWN
 
-Run = Mapping[str, Any]
+
+class Run(ScoredRun):
+    """A run of the document, and what the page calls it."""
+
+    label: str
 
 
 def number(value: Any) -> str:

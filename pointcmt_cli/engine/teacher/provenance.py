@@ -1,6 +1,6 @@
 """What a teacher's files say of themselves and of what they were made from, and whether an older one still holds."""
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from pointcmt_cli.data.store.views import ShapeSet, read_attributes
 from pointcmt_cli.engine.teacher.choice import files
 from pointcmt_cli.engine.training import checkpoint
 from pointcmt_cli.engine.training.beside import differences
+from pointcmt_cli.engine.training.checkpoint import Checkpoint
 from pointcmt_cli.engine.training.finished import other_file, protect
 from pointcmt_cli.errors import DataError
 from pointcmt_cli.files import file_digest
@@ -20,7 +21,7 @@ from pointcmt_cli.records import Note, Record
 
 def kept_checkpoint(
     config: TeacherConfig, shapes: ShapeSet, key: str
-) -> Generator[Record, None, dict[str, Any] | None]:
+) -> Generator[Record, None, Checkpoint | None]:
     """The checkpoint of an earlier run with the same key; of another run, a note says what changed."""
     _, out, _ = files(config)
     values = checkpoint.existing(out, "teacher", config.force)
@@ -29,7 +30,7 @@ def kept_checkpoint(
         return None
     made = values["provenance"]
     if made.get("run_key") == key:
-        return values
+        return checkpoint.classifier(values, out)
     changes = differences(deciding(values["config"], TeacherConfig), deciding(config))
     weights = []
     if made.get("weights_digest") != weights_digest(config):
@@ -54,7 +55,7 @@ def protect_features(config: TeacherConfig, shapes: ShapeSet, key: str) -> None:
         protect(features_file, ["another teacher of the same views"], "--features")
 
 
-def features_match(config: TeacherConfig, kept: Mapping[str, Any]) -> bool:
+def features_match(config: TeacherConfig, kept: Checkpoint) -> bool:
     """Whether features.h5 was made by this very teacher."""
     _, _, features_file = files(config)
     if not features_file.exists():
@@ -110,7 +111,7 @@ def record_of(config: TeacherConfig, shapes: ShapeSet) -> MadeBy:
     return record(inputs, discovery.find("teachers", config.teacher).distribution)
 
 
-def feature_attributes(config: TeacherConfig, kept: Mapping[str, Any]) -> dict[str, Any]:
+def feature_attributes(config: TeacherConfig, kept: Checkpoint) -> dict[str, Any]:
     """What features.h5 says of its teacher."""
     made = kept["provenance"]
     return {
@@ -121,7 +122,7 @@ def feature_attributes(config: TeacherConfig, kept: Mapping[str, Any]) -> dict[s
     }
 
 
-def summary(kept: Mapping[str, Any], config: TeacherConfig) -> dict[str, Any]:
+def summary(kept: Checkpoint, config: TeacherConfig) -> dict[str, Any]:
     """The stage's result in plain values."""
     return {
         "checkpoint": str(config.out),

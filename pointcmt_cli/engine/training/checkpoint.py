@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
+from typing import Any, NotRequired, TypedDict, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from pointcmt_cli import discovery
 from pointcmt_cli.errors import DataError
@@ -25,6 +25,40 @@ FORMAT = "pointcmt-checkpoint"
 VERSION = 1
 INITIALISATION = {"weights": None, "pretrained": False}
 """Factory options that only say where the first weights come from (pointcmt_cli.api): a checkpoint has its own."""
+
+
+class Checkpoint(TypedDict):
+    """The flat dict of a student or a teacher, format 1. Plain values and tensors only."""
+
+    format: str
+    """FORMAT."""
+    version: int
+    pointcmt: str
+    """The version that trained it, as is `torch`."""
+    torch: str
+    group: str
+    """`backbones` or `teachers`."""
+    name: str
+    """The plug-in's, or `module:attribute`."""
+    options: dict[str, Any]
+    """The plug-in's; with these and `state_dict` the encoder is rebuilt."""
+    distribution: str
+    """That the plug-in came from, and its version."""
+    distribution_version: str
+    width: int | None
+    """Of the neck; None: there is none."""
+    class_names: list[str]
+    """In the order of the logits."""
+    config: dict[str, Any]
+    """The stage's settings."""
+    metrics: dict[str, Any]
+    """Scores by split, which epoch was kept and why, seconds."""
+    provenance: dict[str, Any]
+    """`kind`, `run_key`, the digests of what it was made from, counts of shapes."""
+    record: NotRequired[dict[str, Any]]
+    """The run (provenance.MadeBy); absent in files of before there were records."""
+    state_dict: dict[str, Tensor]
+    """Encoder, neck and head."""
 
 
 def save(path: Path, values: Mapping[str, Any]) -> None:
@@ -83,10 +117,10 @@ def describe(
     metrics: Mapping[str, Any],
     provenance: Mapping[str, Any],
     record: MadeBy | None = None,
-) -> dict[str, Any]:
+) -> Checkpoint:
     """The flat dict of a classifier: plug-in and its distribution, classes, config, metrics, weights."""
     plugin = discovery.find(group, name)
-    return {
+    values = {
         "format": FORMAT,
         "version": VERSION,
         "pointcmt": version("pointcmt"),
@@ -104,6 +138,14 @@ def describe(
         **({RECORD: plain(record)} if record else {}),
         "state_dict": {key: value.detach().cpu() for key, value in model.state_dict().items()},
     }
+    return cast("Checkpoint", values)
+
+
+def classifier(values: Mapping[str, Any], path: Path) -> Checkpoint:
+    """The same dict, when it has all that a classifier's has."""
+    if missing := sorted(Checkpoint.__required_keys__ - values.keys()):
+        raise DataError(f"{path} is not a whole checkpoint: it lacks {', '.join(missing)}")
+    return cast("Checkpoint", values)
 
 
 def without_paths(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
@@ -133,7 +175,7 @@ def without_paths(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]
     return shipped, shortened
 
 
-def rebuild(values: Mapping[str, Any], path: Path) -> Classifier:
+def rebuild(values: Checkpoint, path: Path) -> Classifier:
     """The classifier of a loaded checkpoint, in eval mode on the CPU."""
     plugin = (values["group"], values["name"])
     known = discovery.options_of(discovery.load(*plugin, values["distribution"]))

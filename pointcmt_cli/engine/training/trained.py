@@ -13,6 +13,7 @@ import numpy as np
 from pointcmt_cli.config import POINTS, Axis
 from pointcmt_cli.data.store.views import ShapeSet, read_shapes
 from pointcmt_cli.engine.training import checkpoint
+from pointcmt_cli.engine.training.checkpoint import Checkpoint
 from pointcmt_cli.errors import DataError, OtherKindError
 from pointcmt_cli.models.classifier import Classifier
 from pointcmt_cli.wording import some_of
@@ -27,7 +28,7 @@ class Trained:
     path: Path
     model: Classifier
     """In eval mode, on the CPU."""
-    values: Mapping[str, Any]
+    values: Checkpoint
     """The checkpoint's flat dict."""
 
     @property
@@ -109,7 +110,8 @@ def open_trained(path: Path, work: Path, *groups: str) -> Trained:
         raise OtherKindError(
             f"{found} holds a {kind}; this command takes the checkpoint of a {wanted}"
         )
-    return Trained(found, checkpoint.rebuild(values, found), values)
+    whole = checkpoint.classifier(values, found)
+    return Trained(found, checkpoint.rebuild(whole, found), whole)
 
 
 def find_data(data: Path | None, work: Path, beside: Path, *names: str) -> Path:

@@ -76,9 +76,9 @@ def test_nothing_to_show() -> None:
 
 
 def test_unknown_ending(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"is no picture format; name it \.png"):
+    with pytest.raises(DataError, match=r"is not a picture format; name it \.png"):
         picture_format(tmp_path / "sheet.xyz")
-    with pytest.raises(DataError, match="'' is no picture format"):
+    with pytest.raises(DataError, match="'' is not a picture format"):
         picture_format(tmp_path / "sheet")
 
 

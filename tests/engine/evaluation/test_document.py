@@ -463,7 +463,7 @@ def test_the_tables_of_several_and_of_robustness(tmp_path: Path) -> None:
     shown = pointcmt(*names, *where, "--corrupt", "all", "--votes", "2").output
     for words in (
         "Mean ± standard deviation over training seeds",
-        "OA less plain",
+        "OA minus plain",
         "toy_student:tiny, contrast",
         "worst under",
         "so3",

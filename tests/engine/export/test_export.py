@@ -376,5 +376,5 @@ def test_what_is_in_the_way_is_said_before_the_work(tmp_path: Path) -> None:
         run(tmp_path, "onnx")
     with pytest.raises(UsageError, match=r"--format onnx is known by its ending \.onnx"):
         run(tmp_path, "onnx", out=tmp_path / "tiny.pt2")
-    with pytest.raises(DataError, match=r"tiny\.pt is no folder"):
+    with pytest.raises(DataError, match=r"tiny\.pt is not a folder"):
         run(tmp_path, "onnx", out=tmp_path / "tiny.pt" / "x.onnx")

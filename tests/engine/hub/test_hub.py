@@ -225,7 +225,7 @@ def test_what_goes_wrong_with_the_hub_is_one_line_without_the_token(
         with pytest.raises(UsageError, match="OWNER/NAME"):
             push(tmp_path / "tiny.pt", repo_id=name)
     hub.refuse = True
-    with pytest.raises(DataError, match=r"the hub refuses \(HTTP 402\)") as two:
+    with pytest.raises(DataError, match=r"the hub refused the request \(HTTP 402\)") as two:
         push(tmp_path / "tiny.pt")
     hub.refuse = False
     monkeypatch.setenv("HF_TOKEN", "hf_anotheranother")

