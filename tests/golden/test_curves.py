@@ -38,11 +38,19 @@ OBJECTIVES: dict[str, tuple[str, dict[str, Any]]] = {
     "pointcmt": ("pointcmt", {}),
     "pointcmt, reference": ("pointcmt", {"recipe": "reference"}),
 }
-TOLERANCE = 2e-3
-"""Relative. Threads and vector widths move a curve by less (float32, few steps); a loss weight changed by 1 %,
-a range of the augmentation by a twentieth or the end of a schedule by a tenth move one by more."""
+STEADY = ("pointnet", "pointnext", "teacher")
+"""Nothing in them turns a rounding into another choice; with 1 thread, 2, and without AVX they differ by 1e-6."""
 DEEP = ("pointmlp", "curvenet")
-"""Forty layers and more, in which roundings grow: ten times the tolerance."""
+"""Forty layers and more, in which roundings grow: 1.3e-2 seen."""
+CHOOSING = "pointnet, pointcmt, reference"
+"""Its weight of 30 makes the earth mover's assignment felt, and that is such a choice: 2e-3 seen."""
+
+
+def tolerance(name: str) -> float:
+    """Relative, some times what was seen; of the other networks, which choose neighbours, 1.3e-3."""
+    if name.startswith(DEEP):
+        return 5e-2
+    return 1e-4 if name.split(", ")[0] in STEADY and name != CHOOSING else 5e-3
 
 
 def curve(config: DistillConfig) -> list[dict[str, float]]:
@@ -116,13 +124,12 @@ TRAININGS: dict[str, tuple[Any, ...]] = {
 def test_the_curve_is_what_it_was(name: str, tmp_path: Path) -> None:
     train, *words = TRAININGS[name]
     expected = json.loads(CURVES.read_text())[name]
-    tolerance = (10 if name.startswith(DEEP) else 1) * TOLERANCE
     found = train(tmp_path, *words)
     assert [sorted(row) for row in found] == [sorted(row) for row in expected]
     for epoch, (row, wanted) in enumerate(zip(found, expected, strict=True)):
         for key, value in wanted.items():
             if "accuracy" not in key and "_oa" not in key and "_macc" not in key:
-                assert row[key] == pytest.approx(value, rel=tolerance), (epoch + 1, key)
+                assert row[key] == pytest.approx(value, rel=tolerance(name)), (epoch + 1, key)
 
 
 if __name__ == "__main__":
