@@ -118,7 +118,7 @@ class _Taker:
             return None  # tar's `./`
         odd = "\\" in name or not name.isprintable() or not parts or name.startswith("/")
         if odd or ".." in parts or ":" in name:
-            raise self._refused(f"the name {name!a} is empty or leads out of the archive's folder")
+            raise self._refused(f"the name {name!a} is not a path inside the archive's folder")
         if any(part in _LEFT_BEHIND or part.startswith("._") for part in parts):
             return None
         path = self.folder.joinpath(*parts)

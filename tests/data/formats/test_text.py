@@ -93,16 +93,16 @@ def test_nothing_is_no_number(text: bytes) -> None:
 @pytest.mark.parametrize("others", [0, 100])
 def test_what_is_no_number_is_shown(word: str, others: int) -> None:
     text = f"{'1 ' * others}{word}\n2 nan 3"
-    with pytest.raises(UnreadableError, match=r"stands where a number should") as caught:
+    with pytest.raises(UnreadableError, match=r"expected a number, found") as caught:
         numbers(text.encode())
-    assert str(caught.value) == f"'{word}' stands where a number should"
+    assert str(caught.value) == f"expected a number, found '{word}'"
 
 
 @pytest.mark.parametrize("byte", [0, 1, 28, 127, 128, 160, 255])
 def test_bytes_that_are_no_text(byte: int) -> None:
-    with pytest.raises(UnreadableError, match="stands where a number should"):
+    with pytest.raises(UnreadableError, match="expected a number, found"):
         numbers(b"1 2" + bytes([byte]) + b"3")
-    with pytest.raises(UnreadableError, match="stands where a number should"):
+    with pytest.raises(UnreadableError, match="expected a number, found"):
         numbers(b"1 2 " + 9 * bytes([byte]))
 
 

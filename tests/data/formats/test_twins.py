@@ -251,7 +251,7 @@ GLB_FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "sparse": ({"accessor_extras": [{"sparse": {"count": 1}}]}, "has sparse accessors, which are"),
     "empty": ({"accessor_extras": [{"count": -4}]}, "has an accessor of -4 elements"),
-    "odd": ({"accessor_extras": [{}, {"count": 5}]}, "a mesh has 5 corners, which are no triang"),
+    "odd": ({"accessor_extras": [{}, {"count": 5}]}, "a mesh has 5 corners, which do not form"),
     "circle": ({"nodes": [{"children": [1]}, {"children": [0], "mesh": 0}]}, "a node of its scene"),
     "index": ({"accessor_extras": [{"count": 3}]}, "a face refers to vertex 3, but they are numb"),
     "copies": (

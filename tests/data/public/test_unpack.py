@@ -72,7 +72,7 @@ def test_names_that_lead_out_are_refused(kind: str, name: str, tmp_path: Path) -
     else:
         tarred(archive, ("a/ok", b"1", {}), (name, b"2", {}))
     with pytest.raises(
-        DataError, match=r"is refused: the name .* leads out of its folder"
+        DataError, match=r"is refused: the name .* is not a path inside the archive's folder"
     ) as caught:
         out(archive)
     assert str(caught.value).isprintable()

@@ -315,7 +315,7 @@ def test_what_is_trained_anew_or_given_up_is_said(config: DistillConfig, tmp_pat
         if isinstance(record, Progress):
             break
     _, records = run(replace(config, out=out, epochs=2))
-    assert "an interrupted run of" in notes(records)
+    assert "discarding the interrupted run of" in notes(records)
 
 
 def test_more_points_than_stored_is_said_and_recorded(

@@ -108,7 +108,7 @@ class Attack:
     [
         ("text", "cannot be read safely"),
         (Attack(), "cannot be read safely"),
-        ([1, 2], "are no state dict"),
+        ([1, 2], "are not a state dict"),
         (None, "no such file"),
     ],
 )
