@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +39,24 @@ def shown(path: Path) -> str:
     return done.stdout
 
 
+@contextmanager
+def typed(*words: str) -> Iterator[None]:
+    token = TYPED.set(words)
+    try:
+        yield
+    finally:
+        TYPED.reset(token)
+
+
 @pytest.fixture
 def student(tmp_path: Path) -> Path:
     toy_distill.write_toy_features(tmp_path / "features.h5")
-    token = TYPED.set(("distill", "--student", "toy_networks:tiny"))
+    with typed("distill", "--student", "toy_networks:tiny"):
+        _train(tmp_path)
+    return tmp_path / "tiny-none.pt"
+
+
+def _train(tmp_path: Path) -> None:
     toy_distill.run(
         DistillConfig(
             student="toy_networks:tiny",
@@ -51,8 +67,6 @@ def student(tmp_path: Path) -> Path:
             batch_size=8,
         )
     )
-    TYPED.reset(token)
-    return tmp_path / "tiny-none.pt"
 
 
 def test_a_student_says_what_it_is_and_how_to_make_it_again(student: Path) -> None:
@@ -106,9 +120,8 @@ def test_views_keep_their_bytes_and_are_described_beside(tmp_path: Path) -> None
 def test_an_export_says_what_it_was_made_from(form: Any, tmp_path: Path) -> None:
     toy_student.write_data(tmp_path)
     toy_student.save(tmp_path / "tiny.pt")
-    token = TYPED.set(("export", str(tmp_path / "tiny.pt")))
-    list(export(ExportConfig(tmp_path / "tiny.pt", format=form, work=tmp_path, compiled=False)))
-    TYPED.reset(token)
+    with typed("export", str(tmp_path / "tiny.pt")):
+        list(export(ExportConfig(tmp_path / "tiny.pt", format=form, work=tmp_path, compiled=False)))
     found = asked(tmp_path / f"tiny.{form}")
     assert (found["kind"], found["network"]["name"]) == ("export", "toy_student:tiny")
     assert found["again"] == ["pointcmt export tiny.pt"]  # no folder of this machine
