@@ -2,6 +2,7 @@
 
 import ast
 import contextlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -223,21 +224,10 @@ def test_the_core_never_imports_a_plug_in_package() -> None:
         assert not packages & {name.split(".")[0] for name in imports(path)}, path
 
 
-ALSO_WORDS = {"points", "pointcmt"}
-"""Names of plug-ins that are words of their own: what a cloud has, and this distribution."""
-WORDS_IN = {
-    "none": {
-        *("discovery.py", "wording.py", "commands/data.py", "ops/rows/products.py"),
-        *(
-            "engine/evaluation/evaluate.py",
-            "engine/evaluation/groups.py",
-            "engine/training/checkpoint.py",
-        ),
-        *("engine/evaluation/robustness.py", "engine/report/figures.py", "engine/report/words.py"),
-    },
-    "timm": {"commands/doctor/doctor.py"},
-}
-"""Files in which a plug-in's name means something else: nothing, no rotation, a package to look for."""
+ALSO_WORDS = {"none": "objective", "points": "renderer", "pointcmt": "objective"}
+"""Names that are words of their own (nothing, what a cloud has, this package): seen where they stand for a kind."""
+ALLOWED_MENTIONS = ["commands/doctor/doctor.py timm"]
+"""Other words that are also a plug-in's name: `doctor` looks for the package of the extra."""
 
 
 def texts(tree: ast.AST) -> list[ast.Constant]:
@@ -247,39 +237,87 @@ def texts(tree: ast.AST) -> list[ast.Constant]:
     return [each for each in constants if isinstance(each.value, str) and id(each) not in said]
 
 
+def given(tree: ast.AST) -> list[tuple[str, ast.AST]]:
+    """Names and what is given for them or compared with them: assigned, as an argument, as a default, in a dict."""
+    pairs: list[tuple[ast.AST | str | None, ast.AST | None]] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign):
+            pairs += [(target, node.value) for target in node.targets]
+        elif isinstance(node, (ast.AnnAssign, ast.NamedExpr)):
+            pairs.append((node.target, node.value))
+        elif isinstance(node, ast.keyword):
+            pairs.append((node.arg, node.value))
+        elif isinstance(node, ast.Dict):
+            pairs += zip(node.keys, node.values, strict=True)
+        elif isinstance(node, ast.Compare):
+            sides = [node.left, *node.comparators]
+            pairs += [(one, other) for one in sides for other in sides if one is not other]
+        elif isinstance(node, ast.arguments):
+            usual = [*node.posonlyargs, *node.args][-len(node.defaults) :] if node.defaults else []
+            pairs += [(arg.arg, value) for arg, value in zip(usual, node.defaults, strict=True)]
+            alone = zip(node.kwonlyargs, node.kw_defaults, strict=True)
+            pairs += [(arg.arg, value) for arg, value in alone]
+    words = [(ast.unparse(n) if isinstance(n, ast.AST) else n or "", v) for n, v in pairs]
+    return [(name.lower(), value) for name, value in words if value is not None]
+
+
 def mentions(root: Path, names: set[str]) -> list[str]:
-    """Where the core under `root` names a plug-in; the defaults in config apart."""
-    found = []
+    """Where the core under `root` names a plug-in, by itself or in a sentence; the defaults in config apart."""
+    clear = "|".join(sorted(map(re.escape, names - set(ALSO_WORDS))))
+    also = "|".join(f"(?<={kind}[ =]){name}" for name, kind in ALSO_WORDS.items())
+    word = re.compile(rf"(?<![\w.-])(?:{clear})(?![\w-])|(?:{also})(?![\w-])")
+    found = set()
     for path in sorted(root.rglob("*.py")):
         place = path.relative_to(root).as_posix()
-        if not place.startswith("config"):
-            for each in texts(ast.parse(path.read_text())):
-                name = str(each.value).strip()
-                if name in names and place not in WORDS_IN.get(name, ()):
-                    found.append(f"{place}:{each.lineno} {name}")
-    return found
+        if place == "config.py" or place.startswith("config/"):
+            continue
+        tree = ast.parse(path.read_text())
+        for each in texts(tree):
+            for name in word.findall(str(each.value)):
+                found.add(f"{place}:{each.lineno} {name}")
+        for what, value in given(tree):
+            for each in texts(value):
+                if ALSO_WORDS.get(str(each.value), "?") in what:
+                    found.add(f"{place}:{each.lineno} {each.value}")
+    return sorted(found)
 
 
 def test_the_core_never_names_a_plug_in() -> None:
     from pointcmt_cli.discovery import GROUPS, available
 
-    names = {plugin.name for group in GROUPS for plugin in available(group)} - ALSO_WORDS
-    assert {"contrast", "none", "pointnet2", "raster"} <= names
-    assert mentions(CORE, names) == []
+    names = {plugin.name for group in GROUPS for plugin in available(group)}
+    assert names >= {"contrast", "pointnet2", "raster"} | set(ALSO_WORDS)
+    assert [re.sub(r":\d+", "", each) for each in mentions(CORE, names)] == ALLOWED_MENTIONS
 
 
-def test_a_name_is_seen_wherever_it_stands(tmp_path: Path) -> None:
-    (tmp_path / "config.py").write_text('objective = "none"\n')
-    (tmp_path / "demo.py").write_text(
-        '"""none"""\nlabels = (("plain", "none"),)\nkinds = {"raster": f"{labels} none"}\nx = labels == "none"\n'
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("x = labels == 'raster'", "raster"),
+        ("pairs = (('fast', 'raster'),)", "raster"),
+        ("kinds = {'raster': 1}", "raster"),
+        ("def draw(renderer: str = 'raster') -> None: ...", "raster"),
+        ("line(f'next: draw with {kind} raster{where}')", "raster"),
+        ("plain = config.objective == 'none'", "none"),
+        ("if objective in ('none', None): ...", "none"),
+        ("config = Config(objective='none')", "none"),
+        ("def draw(*, renderer: str = 'points') -> None: ...", "points"),
+        ("objective = 'none'", "none"),
+        ("made = {'objective': 'pointcmt'}", "pointcmt"),
+        ("objective = config.objective or 'none'", "none"),
+        ("line('again: --objective none')", "none"),
+    ],
+)
+def test_a_plug_in_s_name_is_seen_wherever_it_stands(
+    tmp_path: Path, source: str, name: str
+) -> None:
+    names = {"raster"} | set(ALSO_WORDS)
+    (tmp_path / "config.py").write_text(source)
+    (tmp_path / "demo.py").write_text(f'"""raster none"""\n{source}\n')
+    (tmp_path / "other.py").write_text(
+        "rasterized = ['none of its points', 'x-raster']\nteacher = 'none'\n"
     )
-    found = mentions(tmp_path, {"none", "raster"})
-    assert sorted(found) == [
-        "demo.py:2 none",
-        "demo.py:3 none",
-        "demo.py:3 raster",
-        "demo.py:4 none",
-    ]
+    assert mentions(tmp_path, names) == [f"demo.py:2 {name}"]
 
 
 def modules_after(code: str) -> set[str]:
@@ -331,25 +369,48 @@ def test_render_workers_do_not_import_torch(name: str) -> None:
 
 
 PRINTERS = {
-    *("print", "typer.echo", "typer.secho", "click.echo", "click.secho", "rich.print", "Console"),
-    *("sys.stdout", "sys.stderr", "sys.__stdout__", "sys.__stderr__", "os.write"),
-    *("logging.info", "logging.warning", "logging.error", "pprint", "traceback.print_exc"),
+    *("print", "builtins.print", "input", "os.write", "os.system", "pprint.pprint", "pprint.pp"),
+    *("typer.echo", "typer.secho", "typer.echo_via_pager", "click.echo", "click.secho"),
+    *("rich.print", "rich.print_json", "rich.get_console", "rich.console.Console"),
+    *("sys.stdout", "sys.stderr", "sys.__stdout__", "sys.__stderr__"),
+    *(f"logging.{name}" for name in ("debug", "info", "warning", "error", "critical", "exception")),
+    *("logging.log", "logging.basicConfig", "logging.StreamHandler", "traceback.print_exc"),
 }
-"""Ways to the terminal, as they stand in source."""
+"""Ways to the terminal, by the names that they have at home."""
+LOGGED = {"debug", "info", "warning", "error", "critical", "exception", "log", "addHandler"}
+"""What a logger does that is seen on the terminal."""
 SPEAKS = {"cli.py", "console.py", "launched.py"}
 """Who may: `launched` silences all but one of a job's processes, for which it takes hold of both streams."""
 
 
+def homes(tree: ast.AST) -> dict[str, str]:
+    """Names that a file imports, and where they are from."""
+    found = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {each.asname: each.name for each in node.names if each.asname}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            found |= {each.asname or each.name: f"{node.module}.{each.name}" for each in node.names}
+    return found
+
+
 def printed(root: Path) -> list[str]:
-    """Where the core under `root` prints, commands and console apart; what `doctor` asks of others is in strings."""
-    found = []
+    """Where the core under `root` prints, under whatever name; commands and console apart."""
+    found = set()
     for path in sorted(root.rglob("*.py")):
         place = path.relative_to(root).as_posix()
-        if place not in SPEAKS and not place.startswith("commands/"):
-            for node in ast.walk(ast.parse(path.read_text())):
-                if isinstance(node, (ast.Name, ast.Attribute)) and ast.unparse(node) in PRINTERS:
-                    found.append(f"{place}:{node.lineno} {ast.unparse(node)}")
-    return found
+        if place in SPEAKS or place.startswith("commands/"):
+            continue
+        tree = ast.parse(path.read_text())
+        known = homes(tree)
+        for node in ast.walk(tree):
+            if isinstance(node, (ast.Name, ast.Attribute)):
+                first, dot, rest = ast.unparse(node).partition(".")
+                name = f"{known.get(first, first)}{dot}{rest}"
+                logs = isinstance(node, ast.Attribute) and node.attr in LOGGED
+                if name in PRINTERS or (logs and "log" in ast.unparse(node.value).lower()):
+                    found.add(f"{place}:{node.lineno} {name}")
+    return sorted(found)
 
 
 def test_only_the_console_and_the_commands_print() -> None:
@@ -357,20 +418,29 @@ def test_only_the_console_and_the_commands_print() -> None:
     assert printed(PLUGINS) == []
 
 
-def test_every_way_to_print_is_seen(tmp_path: Path) -> None:
-    lines = [
-        "print(1)",
-        "typer.echo('a')",
-        "sys.stdout.write('a')",
-        "show = print",
-        "os.write(1, b'')",
-    ]
-    (tmp_path / "stage.py").write_text("\n".join(lines) + "\n")
-    (tmp_path / "console.py").write_text("print(1)\n")
-    seen = ["print", "typer.echo", "sys.stdout", "print", "os.write"]
-    assert sorted(printed(tmp_path)) == [
-        f"stage.py:{row} {name}" for row, name in enumerate(seen, 1)
-    ]
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("print(1)", "print"),
+        ("show = print", "print"),
+        ("import typer; typer.echo('a')", "typer.echo"),
+        ("from typer import secho as tell; tell('a')", "typer.secho"),
+        ("import click as c; c.echo('a')", "click.echo"),
+        ("import sys; sys.stdout.write('a')", "sys.stdout"),
+        ("from sys import stderr; stderr.write('a')", "sys.stderr"),
+        ("import os; os.write(1, b'')", "os.write"),
+        ("from rich import print as show; show(1)", "rich.print"),
+        ("from rich.console import Console; Console()", "rich.console.Console"),
+        ("import rich.console; rich.console.Console()", "rich.console.Console"),
+        ("from pprint import pprint as p; p(1)", "pprint.pprint"),
+        ("import logging; logging.StreamHandler()", "logging.StreamHandler"),
+        ("import logging; LOG = logging.getLogger(); LOG.warning('a')", "LOG.warning"),
+    ],
+)
+def test_every_way_to_print_is_seen(tmp_path: Path, source: str, name: str) -> None:
+    (tmp_path / "stage.py").write_text(f"{source}\n")
+    (tmp_path / "console.py").write_text(f"{source}\n")
+    assert printed(tmp_path) == [f"stage.py:1 {name}"]
 
 
 def is_there(name: str) -> bool:

@@ -1,7 +1,7 @@
 """`pointcmt train-teacher`: views.h5 -> teacher.pt and features.h5."""
 
 from pointcmt_cli.commands import options
-from pointcmt_cli.config import TeacherConfig
+from pointcmt_cli.config import DistillConfig, TeacherConfig
 
 
 @options.of(TeacherConfig)
@@ -24,4 +24,4 @@ def train_teacher(config: TeacherConfig) -> None:
     console.scores(f"Teacher {result['teacher']}", scores)
     console.line(f"{result['checkpoint']}, {result['features']}")
     where = "" if config.work == TeacherConfig.work else f" --work {config.work}"
-    console.line(f"next: pointcmt distill --student pointnet2{where}")
+    console.line(f"next: pointcmt distill --student {DistillConfig.student}{where}")
