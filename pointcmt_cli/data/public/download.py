@@ -125,13 +125,13 @@ class Resuming:
             ):  # no such part: another file, or all there but for its length
                 self.forget()
                 return False
-            start = self._check(answer, url, start, state)
+            start = self._accepted_from(answer, url, start, state)
             total = self._expected(answer, start)
             self._begin(answer, url, start, total)
             self._receive(answer, start, total)
         return total is None or self._length() == total
 
-    def _check(self, answer: Any, url: str, start: int, state: State | None) -> int:
+    def _accepted_from(self, answer: Any, url: str, start: int, state: State | None) -> int:
         """Raise where the answer is not the file; the byte at which it begins."""
         if answer.status_code in _AGAIN:
             raise ConnectionError(f"the server is busy or broken (HTTP {answer.status_code})")
