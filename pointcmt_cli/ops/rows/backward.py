@@ -1,8 +1,9 @@
 """`pooled_mlp` on a CPU, the backward pass. In: the loss's gradient by the pooled rows; out: by all that went in.
 
 Notation as in `forward`: of a layer, rows a' (R, C') come in, z = a' W^T (R, C), y = batch norm of z, a = ReLU(y). dx
-is the loss's gradient by x. Sums and means run over the R rows (of all processes); mu and r are a channel's mean and
-1 / standard deviation, n = (z - mu) r, gamma and beta the norm's parameters, scale = gamma r.
+is the loss's gradient by x. mu and r are a channel's mean and 1 / standard deviation, n = (z - mu) r, gamma and beta
+the norm's parameters, scale = gamma r. Sums run over this process's R rows, so that its parameters' gradients are its
+own share; mu, r and the means below are of the rows of all processes that share the batch.
 
 1. Batch norm. y = gamma n + beta gives d beta = sum(dy) and d gamma = sum(dy n). As mu and r depend on every row,
 
@@ -15,9 +16,10 @@ is the loss's gradient by x. Sums and means run over the R rows (of all processe
    Two sums over all rows thus come first, and each layer takes one pass over the blocks, which makes da' of the layer
    before together with the sums of its dy. (`NormGradient`, `_combine`)
 
-2. The last layer. Only one row of each group and channel, the maximum's, has a dy: call that sparse matrix S. Its sums
-   are those of the G pooled rows. By (*), dz = scale S + slope z + offset with z = a' W^T, so neither z nor dz is
-   needed as a matrix of R rows:
+2. The last layer. What comes in is dy of the pooled rows, already through their ReLU. Only one row of each group and
+   channel, the maximum's, has it (the largest y, which is the smallest z where gamma < 0): call that sparse matrix
+   (R, C) S. Its sums are those of the G pooled rows. By (*), dz = scale S + slope z + offset with z = a' W^T, so
+   neither z nor dz is needed as a matrix of R rows:
 
        dW  = dz^T a' = (scale S)^T a' + diag(slope) W (a'^T a') + offset sum(a')^T
        da' = dz W    = (scale S) W + a' (W^T diag(slope) W) + offset W
@@ -68,9 +70,8 @@ class NormGradient:
         bias, weight = own = torch.as_tensor(sums, dtype=torch.float64)
         of_bias, of_weight = own if norm.peers is None else norm.peers.sum(own)
         scale, rstd, mean = norm.scale.double(), norm.rstd.double(), norm.mean.double()
-        slope = (
-            -scale * rstd * of_weight / norm.total
-        )  # (*); of_bias, of_weight: sums of dy and of dy n
+        # Step 1: of_bias and of_weight are the sums of dy and of dy n over all processes, norm.total their rows.
+        slope = -scale * rstd * of_weight / norm.total
         offset = -scale * of_bias / norm.total - slope * mean
         dtype = norm.mean.dtype
         return NormGradient(weight.to(dtype), bias.to(dtype), slope.to(dtype), offset.to(dtype))
