@@ -132,6 +132,12 @@ def train_student(config: DistillConfig, features: Features, ranks: Alone, key: 
     )
     take = ranks.stepper(step, optimizer, (yield from stepper(step, optimizer, data, config)))
     every = math.ceil(config.epochs / CHECKS)
+
+    def keep(done: int) -> int:
+        # known here, even if the news does not reach a peer
+        ranks.saved = resume.save(modules, optimizer, done, history)
+        return ranks.saved
+
     for epoch in range(start, config.epochs):
         began = time.monotonic()
         modules.train()
@@ -142,7 +148,7 @@ def train_student(config: DistillConfig, features: Features, ranks: Alone, key: 
             if config.select == HELD_OUT and best.better(row):
                 resume.save_best(student)
         history.append(row)
-        ranks.saved = ranks.from_first(resume.save, modules, optimizer, epoch + 1, history)
+        ranks.saved = ranks.from_first(keep, epoch + 1)
         yield Progress(config.out.stem, epoch + 1, config.epochs, "epochs", shown(row))
     if config.select == HELD_OUT and best.epoch:
         resume.load_best(student)

@@ -51,9 +51,9 @@ def told_once(job: Saves) -> Iterator[None]:
 
 
 def _translated(error: BaseException, saved: int) -> PointCMTError | None:
-    again = f"run the same command again: it goes on after epoch {saved}"
-    if not saved:
-        again = "run the same command again: no epoch was finished yet"
+    # a process that is not the first one may have missed the news of the last saved epoch
+    last = f"epoch {saved}" if saved else "the last saved epoch, if there is one"
+    again = f"run the same command again: it goes on after {last}"
     if isinstance(error, PointCMTError):
         return error
     if isinstance(error, _Ended):
