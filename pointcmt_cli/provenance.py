@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import Annotated, Any, NotRequired, TypedDict
 
 from pointcmt_cli.files import atomic, plain
 
@@ -30,26 +30,30 @@ GIT_SECONDS = 20
 class Input(TypedDict):
     """A file that another one was made from."""
 
-    path: str
-    """As it was named."""
-    digest: str | None
-    """By which that file, or its content, is known again."""
+    path: Annotated[str, "as it was named"]
+    digest: Annotated[str | None, "by which that file, or its content, is known again"]
 
 
 class MadeBy(TypedDict):
     """A run: what was typed, when, with what, and from what."""
 
-    command: str | None
-    """As typed; None: called from Python."""
-    date: str
-    """UTC, ISO 8601."""
-    versions: dict[str, str]
-    commit: str | None
-    """Of pointcmt's own source, ending in `-dirty` where that was changed; None: not known."""
-    inputs: dict[str, Input]
-    """By what they are to the run: source, views, features, checkpoint, ..."""
-    output: NotRequired[str]
-    """The digest of what was made, where the record stands beside it alone: views.h5 has the same bytes every time."""
+    command: Annotated[str | None, "as typed; `null` from Python"]
+    date: Annotated[str, "UTC, ISO 8601"]
+    versions: Annotated[dict[str, str], "of Python and the libraries that the run imported"]
+    commit: Annotated[
+        str | None,
+        "of pointcmt's source, ending in `-dirty` where that was changed; `null`: not known",
+    ]
+    inputs: Annotated[
+        dict[str, Input],
+        "`path` and `digest` of each file it was made from, by what it was to the run: views, features, ...",
+    ]
+    output: NotRequired[
+        Annotated[
+            str,
+            "digest of what was made, where the record stands beside it alone: views.h5 has the same bytes every time",
+        ]
+    ]
 
 
 def record(inputs: Mapping[str, tuple[Path, str | None]], *distributions: str) -> MadeBy:

@@ -4,11 +4,12 @@ In: a shape's name; out: its split, the same on every machine.
 """
 
 import hashlib
+from typing import Final
 
-TRAIN = "train"
-HELD_OUT = "held-out"
+TRAIN: Final = "train"
+HELD_OUT: Final = "held-out"
 """What is set apart of train, which every selection uses; in keys and columns: `held_out`, see `key_of`."""
-TEST = "test"
+TEST: Final = "test"
 SPLITS = (TRAIN, HELD_OUT, TEST)
 SPLIT_OF_FOLDER = {"train": TRAIN, "val": HELD_OUT, "held-out": HELD_OUT, "test": TEST}
 """The folders by whose name a data set says what is in which split."""

@@ -1,9 +1,17 @@
 """How errors, names and numbers are put into words, alike in every message, table and page. In: values; out: text."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from typing import Annotated, TypedDict
 
 UNKNOWN = "—"
 """Stands where a number is not known."""
+
+
+class Spread(TypedDict):
+    """Over seeds."""
+
+    mean: float
+    std: Annotated[float | None, "sample standard deviation (n - 1); `null` with one run"]
 
 
 def one_line(said: object, most: int | None = None, kind: bool = False) -> str:
@@ -88,7 +96,7 @@ def interval(shares: Sequence[float]) -> str:
     return "–".join(map(hundredths, shares))
 
 
-def spread(found: Mapping[str, float | None] | None, signed: bool = False) -> str:
+def spread(found: Spread | None, signed: bool = False) -> str:
     """Mean and standard deviation of shares, in percent without the unit.
 
     >>> spread({"mean": 0.931, "std": 0.004})
@@ -97,7 +105,7 @@ def spread(found: Mapping[str, float | None] | None, signed: bool = False) -> st
     return _spread(found, 100, 1, signed)
 
 
-def plain_spread(found: Mapping[str, float | None] | None, signed: bool = False) -> str:
+def plain_spread(found: Spread | None, signed: bool = False) -> str:
     """Mean and standard deviation of numbers other than shares.
 
     >>> plain_spread({"mean": -0.204, "std": 0.1}, signed=True)
@@ -117,11 +125,8 @@ def chance(p_value: float | None) -> str:
     return "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"
 
 
-def _spread(
-    found: Mapping[str, float | None] | None, scale: float, digits: int, signed: bool
-) -> str:
-    mean, std = (found["mean"], found["std"]) if found else (None, None)
-    if mean is None:
+def _spread(found: Spread | None, scale: float, digits: int, signed: bool) -> str:
+    if found is None:
         return UNKNOWN
-    deviation = "" if std is None else f" ± {scale * std:.{digits}f}"
-    return f"{scale * mean:{'+' if signed else ''}.{digits}f}{deviation}"
+    deviation = "" if found["std"] is None else f" ± {scale * found['std']:.{digits}f}"
+    return f"{scale * found['mean']:{'+' if signed else ''}.{digits}f}{deviation}"

@@ -1,4 +1,4 @@
-"""docs/evaluation.schema.json and the tables of docs/json-schema.md, out of the document's type.
+"""docs/evaluation.schema.json, docs/checkpoint.schema.json and the tables of docs/json-schema.md, out of the types.
 
 .venv/bin/python tests/support/schema_page.py
 """
@@ -6,13 +6,23 @@
 import json
 import types
 import typing
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NotRequired, get_args, get_origin, get_type_hints, is_typeddict
+from typing import Any, Literal, NotRequired, get_args, get_origin, get_type_hints, is_typeddict
 
-from pointcmt_cli.engine.evaluation import schema
+from torch import Tensor
+
+from pointcmt_cli.engine.evaluation import robust_schema, schema
+from pointcmt_cli.engine.training import stored
+from pointcmt_cli.provenance import MadeBy
 
 DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
-PAGE, SCHEMA = DOCS / "json-schema.md", DOCS / "evaluation.schema.json"
+PAGE = DOCS / "json-schema.md"
+SCHEMAS = {
+    DOCS / "evaluation.schema.json": ("evaluation document", schema.Document, ()),
+    DOCS / "checkpoint.schema.json": ("checkpoint", stored.Checkpoint, ("state_dict",)),
+}
+"""Each file's title and type, and the fields that JSON does not hold."""
 PLAIN = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
 PARTS = {
     "document": schema.Document,
@@ -22,82 +32,120 @@ PARTS = {
     "pass": schema.Pass,
     "calibration": schema.Calibration,
     "agreement": schema.Agreement,
+    "robustness": robust_schema.Robustness,
+    "modelnet-c": robust_schema.CorruptionErrors,
     "comparison": schema.Comparison,
     "group": schema.Group,
     "against_plain": schema.AgainstPlain,
+    "checkpoint": stored.Checkpoint,
+    "metrics": stored.Metrics,
+    "provenance": stored.Provenance,
+    "record": MadeBy,
+    "generator": stored.GeneratorFile,
+    "resume": stored.ResumeState,
 }
 """Tables of the page, each between `<!-- NAME -->` and `<!-- end -->`."""
 
 
-def bare(hint: Any) -> tuple[Any, str]:
-    """A type without its wrappers, and what is said of it."""
-    said = ""
+def bare(hint: Any) -> tuple[Any, str, dict[str, Any]]:
+    """A type without its wrappers, what is said of it, and its bounds in JSON Schema's words."""
+    said, bounds = "", {}
     while get_origin(hint) in (typing.Annotated, NotRequired):
         if get_origin(hint) is typing.Annotated:
-            said = said or " ".join(str(each) for each in hint.__metadata__)
+            for each in hint.__metadata__:
+                if isinstance(each, str):
+                    said = each
+                elif isinstance(each, stored.Range):
+                    bounds |= {"minimum": each.low, "maximum": each.high}
+                elif isinstance(each, stored.Length):
+                    bounds |= {"minItems": each.exactly, "maxItems": each.exactly}
+                else:
+                    raise TypeError(f"{each!r} has no place in a schema")
         hint = get_args(hint)[0]
-    return hint, said
+    return hint, said, bounds
 
 
 def schema_of(hint: Any) -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of a type."""
-    kind, said = bare(hint)
-    about = {"description": said} if said else {}
+    kind, said, bounds = bare(hint)
+    about = {**bounds, **({"description": said} if said else {})}
+    origin, inner = get_origin(kind), get_args(kind)
     if is_typeddict(kind):
         return {"$ref": f"#/$defs/{kind.__name__}", **about}
-    if get_origin(kind) in (typing.Union, types.UnionType):
-        return {"anyOf": [schema_of(each) for each in get_args(kind)], **about}
-    if get_origin(kind) is list:
-        return {"type": "array", "items": schema_of(get_args(kind)[0]), **about}
-    if get_origin(kind) is dict:
-        return {"type": "object", "additionalProperties": schema_of(get_args(kind)[1]), **about}
-    return {"type": PLAIN[kind], **about} if kind in PLAIN else about
+    if origin is Literal:
+        return {"enum": list(inner), **about}
+    if origin in (typing.Union, types.UnionType):
+        return {"anyOf": [schema_of(each) for each in inner], **about}
+    if origin is list:
+        return {"type": "array", "items": schema_of(inner[0]), **about}
+    if origin is dict:
+        names = {} if inner[0] is str else {"propertyNames": schema_of(inner[0])}
+        return {"type": "object", **names, "additionalProperties": schema_of(inner[1]), **about}
+    if kind is Any:
+        return about
+    if kind not in PLAIN:
+        raise TypeError(f"{kind!r} has no JSON Schema here")
+    return {"type": PLAIN[kind], **about}
 
 
-def definition(kind: Any) -> dict[str, Any]:
+def definition(kind: Any, but: tuple[str, ...] = ()) -> dict[str, Any]:
     """An object; fields may be added within a version, so others are allowed."""
-    hints = get_type_hints(kind, include_extras=True)
+    hints = get_type_hints(kind, localns={"Tensor": Tensor}, include_extras=True)
     return {
         "type": "object",
         "description": (kind.__doc__ or "").strip(),
-        "properties": {name: schema_of(hint) for name, hint in hints.items()},
-        "required": sorted(kind.__required_keys__),
+        "properties": {name: schema_of(hint) for name, hint in hints.items() if name not in but},
+        "required": sorted(kind.__required_keys__ - set(but)),
     }
 
 
-def json_schema() -> dict[str, Any]:
-    """The whole document's."""
-    kinds = [each for each in vars(schema).values() if is_typeddict(each)]
-    whole = definition(schema.Document)
-    whole["properties"]["schema"] = {"const": "pointcmt-evaluation"}
-    whole["properties"]["version"] = {"const": 1}
+def parts_of(hint: Any) -> Iterator[Any]:
+    """The dicts of fields that a type is made of, itself among them."""
+    kind = bare(hint)[0]
+    if is_typeddict(kind):
+        yield kind
+        inner: Any = get_type_hints(kind, localns={"Tensor": Tensor}, include_extras=True).values()
+    else:
+        inner = get_args(kind)
+    for each in inner:
+        if get_origin(kind) is not Literal and each is not Tensor:
+            yield from parts_of(each)
+
+
+def json_schema(title: str, kind: Any, but: tuple[str, ...]) -> dict[str, Any]:
+    """The whole of one file."""
+    kinds = {each.__name__: each for each in parts_of(kind) if each is not kind}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "pointcmt evaluation document, version 1",
-        **whole,
-        "$defs": {each.__name__: definition(each) for each in kinds if each is not schema.Document},
+        "title": f"pointcmt {title}, version 1",
+        **definition(kind, but),
+        "$defs": {name: definition(each) for name, each in kinds.items()},
     }
 
 
 def table(kind: Any) -> str:
     """A part's fields as the page shows them."""
     rows = ["| field | what it is |", "|---|---|"]
-    for name, hint in get_type_hints(kind, include_extras=True).items():
-        absent = "" if name in kind.__required_keys__ else " (may be absent)"
-        rows.append(f"| `{name}`{absent} | {bare(hint)[1] or 'see its name'} |")
+    always = kind.__required_keys__ or kind.__optional_keys__
+    for name, hint in get_type_hints(kind, localns={"Tensor": Tensor}, include_extras=True).items():
+        absent = "" if name in always else " (may be absent)"
+        said = bare(hint)[1]
+        assert said, f"{kind.__name__}.{name} has no description"
+        rows.append(f"| `{name}`{absent} | {said} |")
     return "\n".join(rows)
 
 
 def filled(page: str) -> str:
     """The page with every table as the types have it."""
     for name, kind in PARTS.items():
-        start, end = f"<!-- {name} -->\n", "\n<!-- end -->"
+        start, end = f"<!-- {name} -->\n", "<!-- end -->"
         before, _, rest = page.partition(start)
         assert rest, f"{PAGE.name} has no place for {name}"
-        page = before + start + table(kind) + end + rest.partition(end)[2]
+        page = before + start + table(kind) + "\n" + end + rest.partition(end)[2]
     return page
 
 
 if __name__ == "__main__":
     PAGE.write_text(filled(PAGE.read_text()))
-    SCHEMA.write_text(json.dumps(json_schema(), indent=1) + "\n")
+    for path, parts in SCHEMAS.items():
+        path.write_text(json.dumps(json_schema(*parts), indent=1) + "\n")

@@ -2,7 +2,7 @@
 
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -14,11 +14,21 @@ from pointcmt_cli.config import DistillConfig, TeacherConfig
 from pointcmt_cli.data.store.features import Features, write_features
 from pointcmt_cli.data.store.views import ViewsRow, read_shapes, write_views
 from pointcmt_cli.engine.training import checkpoint
+from pointcmt_cli.engine.training.stored import Metrics
 from pointcmt_cli.models.classifier import Classifier
 
 CLASSES = ["ball", "box", "rod"]
 STORED = 96
 POINTS = 64
+
+
+METRICS: Metrics = {
+    "selected_by": "last",
+    "selected_epoch": 1,
+    "held_out": {},
+    "last_epoch": {"oa": None, "macc": None},
+    "test": {},
+}
 
 
 class Tiny(nn.Module):
@@ -146,8 +156,12 @@ def save(
         options=options or {},
         classes=CLASSES,
         config=student if group == "backbones" else TeacherConfig(),
-        metrics=metrics or {},
-        provenance={"kind": "toy", "stored_points": STORED, **provenance},
+        metrics=cast("Metrics", {**METRICS, **(metrics or {})}),
+        provenance={
+            "kind": "student" if group == "backbones" else "teacher",
+            "stored_points": STORED,
+            **provenance,
+        },
     )
     checkpoint.save(path, values)
     return model

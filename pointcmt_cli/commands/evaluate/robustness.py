@@ -5,7 +5,8 @@ from typing import Any
 
 from pointcmt_cli import console
 from pointcmt_cli.engine.evaluation.naming import names_by_checkpoint
-from pointcmt_cli.engine.evaluation.schema import Document, Run
+from pointcmt_cli.engine.evaluation.robust_schema import CorruptionErrors
+from pointcmt_cli.engine.evaluation.schema import Document, Group, Run
 from pointcmt_cli.wording import UNKNOWN, hundredths, percent, plain_spread, spread
 
 
@@ -33,7 +34,7 @@ def of_runs(runs: Sequence[Run]) -> None:
     _by_kind(list(found.items()), "checkpoint", hundredths)
 
 
-def over_seeds(groups: Sequence[Mapping[str, Any]]) -> None:
+def over_seeds(groups: Sequence[Group]) -> None:
     """Means of each group, and of mCE what is left of it beside the plain student's."""
     found = [group for group in groups if "robustness" in group]
     rows, worst = [], []
@@ -66,7 +67,7 @@ def _by_kind(
             console.table(f"OA % on test, by {title}", [heading, *shown[0][1]], rows)
 
 
-def _corrupted(name: str, parts: Mapping[str, Any]) -> list[str]:
+def _corrupted(name: str, parts: CorruptionErrors) -> list[str]:
     """A row of one checkpoint: the mean over everything, and the corruption that costs most."""
     means = {kind: sum(each) / len(each) for kind, each in parts["corruptions"].items()}
     worst = min(means, key=lambda kind: means[kind])
@@ -80,7 +81,7 @@ def _corrupted(name: str, parts: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _severities(name: str, parts: Mapping[str, Any]) -> None:
+def _severities(name: str, parts: CorruptionErrors) -> None:
     rows = [
         [
             kind,

@@ -1,7 +1,6 @@
 """What `pointcmt evaluate` shows of its document: short tables in 80 columns, and every class on request."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from pointcmt_cli import console
 from pointcmt_cli.commands.evaluate import robustness
@@ -13,7 +12,14 @@ from pointcmt_cli.engine.evaluation.naming import (
     shown_split,
     taken_for,
 )
-from pointcmt_cli.engine.evaluation.schema import Document, Run
+from pointcmt_cli.engine.evaluation.schema import (
+    Accuracy,
+    Comparison,
+    Document,
+    Group,
+    Pass,
+    Run,
+)
 from pointcmt_cli.wording import chance, hundredths, interval, percent, spread
 
 WORST = 3
@@ -117,7 +123,7 @@ def _several(document: Document) -> None:
     _pairs([pair for pair in document["comparisons"] if pair["split"] == split], names)
 
 
-def _groups(groups: Sequence[Mapping[str, Any]]) -> None:
+def _groups(groups: Sequence[Group]) -> None:
     """Mean and spread over seeds, where there are several of anything."""
     if all(group["n"] == 1 and "against_plain" not in group for group in groups):
         return
@@ -127,16 +133,17 @@ def _groups(groups: Sequence[Mapping[str, Any]]) -> None:
             group["n"],
             spread(group["oa"]),
             spread(group["macc"]),
-            spread((group.get("against_plain") or {}).get("difference"), signed=True),
-            paired_test(group.get("against_plain")),
+            spread(against["difference"] if against else None, signed=True),
+            paired_test(against),
         ]
         for group in groups
+        for against in [group.get("against_plain")]
     ]
     columns = ["", "seeds", "OA %", "mAcc %", "OA minus plain's", "p"]
     console.table("Mean ± standard deviation over training seeds; p: paired t-test", columns, rows)
 
 
-def _pairs(pairs: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> None:
+def _pairs(pairs: Sequence[Comparison], names: Mapping[str, str]) -> None:
     if not 0 < len(pairs) <= PAIRS:
         return
     for pair in pairs:
@@ -170,7 +177,7 @@ def _title(run: Run, document: Document) -> str:
     return f"{run_names([run])[0]}: {name}\n{document['data']['path']}{variant}, {inputs}"
 
 
-def _with_interval(found: Mapping[str, Any], key: str) -> list[str]:
+def _with_interval(found: Pass, key: Accuracy) -> list[str]:
     return [hundredths(found[key]), interval(found["intervals"][key])]
 
 

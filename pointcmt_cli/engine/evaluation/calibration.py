@@ -4,7 +4,6 @@ Expected calibration error and one temperature after Guo et al., "On Calibration
 """
 
 import math
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +11,8 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_calibration_error
+
+from pointcmt_cli.engine.evaluation.schema import Bin, Calibration
 
 BINS = 15
 """Of equal width over [0, 1]; Guo et al.'s number."""
@@ -35,7 +36,7 @@ def fit_temperature(logits: Tensor, labels: NDArray[np.int64]) -> float:
 
 def calibration(
     logits: Tensor, labels: NDArray[np.int64], temperature: float | None, fitted_here: bool
-) -> dict[str, Any]:
+) -> Calibration:
     """ECE and reliability bins as the network is, and at a temperature that was fitted on other shapes.
 
     `fitted_here`: these are the shapes that the temperature was fitted on; a scaled error of them would flatter.
@@ -66,7 +67,7 @@ def calibration_error(probabilities: Tensor, labels: NDArray[np.int64]) -> float
     )
 
 
-def bins(probabilities: Tensor, labels: NDArray[np.int64]) -> list[dict[str, Any]]:
+def bins(probabilities: Tensor, labels: NDArray[np.int64]) -> list[Bin]:
     """Confidence against accuracy, bin by bin; both None where a bin is empty."""
     confidence, guess = (each.numpy() for each in probabilities.max(dim=1))  # (S,)
     right = guess == np.asarray(labels)

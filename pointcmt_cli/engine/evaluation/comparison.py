@@ -2,33 +2,40 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from pointcmt_cli.data.store.views import FEATURES_FORMAT, ShapeSet, open_checked
-from pointcmt_cli.engine.evaluation.schema import Comparison
+from pointcmt_cli.engine.evaluation.schema import Agreement, Comparison, Split
 
 Answers = NDArray[np.int64]
 
 
-def agreement(student: Answers, teacher: Answers, labels: Answers) -> dict[str, float]:
+def agreement(student: Answers, teacher: Answers, labels: Answers) -> Agreement:
     """Shares of the shapes; `same`: the same class, right or wrong."""
     right, taught = student == labels, teacher == labels
-    parts = {
-        "teacher_oa": taught,
-        "same": student == teacher,
-        "both_right": right & taught,
-        "only_student": right & ~taught,
-        "only_teacher": ~right & taught,
-        "both_wrong": ~right & ~taught,
+    return {
+        "teacher_oa": float(taught.mean()),
+        "same": float((student == teacher).mean()),
+        "both_right": float((right & taught).mean()),
+        "only_student": float((right & ~taught).mean()),
+        "only_teacher": float((~right & taught).mean()),
+        "both_wrong": float((~right & ~taught).mean()),
     }
-    return {name: float(each.mean()) for name, each in parts.items()}
 
 
-def mcnemar(a: Answers, b: Answers, labels: Answers) -> dict[str, Any]:
+class McNemar(TypedDict):
+    """The part of a Comparison that is computed."""
+
+    only_a: int
+    only_b: int
+    p_value: float
+
+
+def mcnemar(a: Answers, b: Answers, labels: Answers) -> McNemar:
     """Exact, two-sided: of the shapes that only one is right on, are half each one's? (McNemar, Psychometrika 1947)."""
     only_a = int(((a == labels) & (b != labels)).sum())
     only_b = int(((a != labels) & (b == labels)).sum())
@@ -38,16 +45,15 @@ def mcnemar(a: Answers, b: Answers, labels: Answers) -> dict[str, Any]:
 
 
 def comparisons(
-    answers: Sequence[tuple[str, Mapping[str, Answers]]], labels: Mapping[str, Answers]
+    answers: Sequence[tuple[str, Mapping[Split, Answers]]], labels: Mapping[Split, Answers]
 ) -> list[Comparison]:
     """Every pair of checkpoints, given as (path, answers per split), on every split."""
-    found = [
+    return [
         {"a": a, "b": b, "split": split, **mcnemar(of_a[split], of_b[split], labels[split])}
         for first, (a, of_a) in enumerate(answers)
         for b, of_b in answers[first + 1 :]
         for split in labels
     ]
-    return cast("list[Comparison]", found)
 
 
 def teacher_answers(path: Path, shapes: ShapeSet) -> Answers | None:

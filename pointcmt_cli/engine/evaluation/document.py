@@ -6,26 +6,27 @@ In: opened checkpoints and the data; out: plain values, in which an unknown valu
 import csv
 import math
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final
 
 from pointcmt_cli import discovery
 from pointcmt_cli.config import EvaluateConfig
 from pointcmt_cli.data.store.views import ShapeSet
 from pointcmt_cli.engine.evaluation.groups import group_of
 from pointcmt_cli.engine.evaluation.intervals import LEVEL, RESAMPLES
-from pointcmt_cli.engine.evaluation.schema import Counts, Document, Run
+from pointcmt_cli.engine.evaluation.schema import Document, Run
 from pointcmt_cli.engine.training import checkpoint
+from pointcmt_cli.engine.training.stored import Metrics, Row, Stage
 from pointcmt_cli.engine.training.trained import Trained, same_data
 from pointcmt_cli.errors import DataError, PluginError
 from pointcmt_cli.files import plain
-from pointcmt_cli.splits import key_of
+from pointcmt_cli.splits import HELD_OUT, TEST, TRAIN
 
-SCHEMA = "pointcmt-evaluation"
-VERSION = 1
+SCHEMA: Final = "pointcmt-evaluation"
+VERSION: Final = 1
 UNITS = {
     "oa, macc, top5, precision, recall, f1, ece, confidence, accuracy, agreement, intervals": "share, in [0, 1]",
     "mce, rmce, ce, rce": "multiple of DGCNN's error; DGCNN is 1",
@@ -53,7 +54,11 @@ def document(config: EvaluateConfig, path: Path, shapes: ShapeSet, runs: Sequenc
             "layout": text(shapes, "source_layout"),
             "variant": text(shapes, "variant"),
             "class_names": list(shapes.classes),
-            "counts": cast("Counts", {key_of(split): each for split, each in counts.items()}),
+            "counts": {
+                "train": counts[TRAIN],
+                "held_out": counts[HELD_OUT],
+                "test": counts[TEST],
+            },
         },
         "protocol": {
             "votes": config.votes,
@@ -72,15 +77,15 @@ def describe_run(trained: Trained, shapes: ShapeSet, path: Path, device: str) ->
     """A checkpoint, as far as it can be told before it is scored."""
     values, made = trained.values, trained.provenance
     objective = objective_of(trained)
-    metrics = plain(values["metrics"])
+    metrics: Metrics = plain(values["metrics"])
     uses_generator = bool(getattr(objective, "needs_generator", False))
-    run: dict[str, Any] = {
+    run: Run = {
         "checkpoint": str(trained.path),
         "name": values["name"],
         "options": dict(values["options"]),
         "distribution": values["distribution"],
         "distribution_version": values["distribution_version"],
-        "trained_with": {key: values[key] for key in ("pointcmt", "torch") if key in values},
+        "trained_with": {"pointcmt": values["pointcmt"], "torch": values["torch"]},
         "is_teacher": trained.is_teacher,
         "objective": made.get("objective"),
         "objective_options": dict(made.get("objective_options", {})),
@@ -97,10 +102,11 @@ def describe_run(trained: Trained, shapes: ShapeSet, path: Path, device: str) ->
         "provenance": plain(made),
         "recorded": metrics,
         "training": training(trained, path, uses_generator, learns_alone(trained, objective)),
+        "group": "",
+        "scores": {},
     }
-    found = cast("Run", {**run, "scores": {}})
-    found["group"] = group_of(found)
-    return found
+    run["group"] = group_of(run)
+    return run
 
 
 def objective_of(trained: Trained) -> Any:
@@ -123,10 +129,9 @@ def learns_alone(trained: Trained, objective: Any) -> bool | None:
 
 def training(
     trained: Trained, path: Path, with_generator: bool, alone: bool | None
-) -> dict[str, list[dict[str, Any]]]:
+) -> dict[Stage, list[Row]]:
     """Rows per epoch from the .metrics.csv files of the run and of what it learned from, where they are found."""
-    own = "teacher" if trained.is_teacher else "student"
-    found = {own: history(trained.path)}
+    found: dict[Stage, list[Row]] = {trained.kind: history(trained.path)}
     made = trained.provenance
     if not trained.is_teacher and not alone:
         folders = dict.fromkeys((path.parent, trained.path.parent))
@@ -139,7 +144,7 @@ def training(
     return {stage: rows for stage, rows in found.items() if rows}
 
 
-def history_of(candidates: Sequence[Path], field: str, value: str | None) -> list[dict[str, Any]]:
+def history_of(candidates: Sequence[Path], field: str, value: str | None) -> list[Row]:
     """The first history beside one of these checkpoints whose provenance says `field` is `value`; or none."""
     found = (history(each) for each in candidates if _says(each, field, value))
     return next(filter(None, found), [])
@@ -154,7 +159,7 @@ def _says(path: Path, field: str, value: str | None) -> bool:
         return False
 
 
-def history(path: Path) -> list[dict[str, Any]]:
+def history(path: Path) -> list[Row]:
     """The rows beside a checkpoint, numbers read; of a cell without one None; rows without an epoch are left out."""
     beside = path.with_suffix(".metrics.csv")
     if not beside.is_file():
@@ -171,7 +176,7 @@ def history(path: Path) -> list[dict[str, Any]]:
     return [row for row in rows if row.get("epoch") is not None]
 
 
-def sentences(config: EvaluateConfig, runs: Sequence[Mapping[str, Any]]) -> list[str]:
+def sentences(config: EvaluateConfig, runs: Sequence[Run]) -> list[str]:
     """The protocol in words: what was chosen on what."""
     chosen = {
         "last": "is the last one: nothing was chosen by any score",

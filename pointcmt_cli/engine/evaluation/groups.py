@@ -12,7 +12,14 @@ from scipy.stats import ttest_rel
 
 from pointcmt_cli.config import DistillConfig, TeacherConfig, deciding
 from pointcmt_cli.engine.evaluation.naming import shown_split
-from pointcmt_cli.engine.evaluation.schema import ACCURACIES, Accuracy, Group, Run
+from pointcmt_cli.engine.evaluation.robust_schema import Robustness, RobustnessSpread
+from pointcmt_cli.engine.evaluation.schema import (
+    Accuracy,
+    AgainstPlain,
+    Group,
+    Run,
+    Split,
+)
 from pointcmt_cli.engine.training.metrics import spread
 from pointcmt_cli.files import digest
 
@@ -69,24 +76,25 @@ def groups(runs: Sequence[Run]) -> list[Group]:
             of_group.append(run)
     names = dict(zip(members, _names([each[0] for each in members.values()]), strict=True))
     plain = {twin_of(each[0]): group for group, each in members.items() if each[0]["plain"]}
-    found = []
+    found: list[Group] = []
     for group, each in members.items():
-        scores = {key: [score(run, split, key) for run in each] for key in ACCURACIES}
-        row: dict[str, Any] = {
+        row: Group = {
             "group": group,
             "name": names[group],
             "objective": each[0]["objective"],
             "split": split,
             "n": len(each),
             "seeds": [run["seed"] for run in each],
-            **{key: spread(values) for key, values in scores.items()},
-            **over_seeds([run["robustness"] for run in each if "robustness" in run]),
+            "oa": spread([score(run, split, "oa") for run in each]),
+            "macc": spread([score(run, split, "macc") for run in each]),
         }
+        if robust := [run["robustness"] for run in each if "robustness" in run]:
+            row["robustness"] = over_seeds(robust)
         yardstick = plain.get(twin_of(each[0]))
         if yardstick not in (None, group):
             row["against_plain"] = against(each, members[yardstick], split)
         found.append(row)
-    return cast("list[Group]", found)
+    return found
 
 
 def repeated(runs: Sequence[Run]) -> Iterator[tuple[str, str]]:
@@ -98,41 +106,42 @@ def repeated(runs: Sequence[Run]) -> Iterator[tuple[str, str]]:
             yield run["checkpoint"], known
 
 
-def against(students: Sequence[Run], plain: Sequence[Run], split: str) -> dict[str, Any]:
+def against(students: Sequence[Run], plain: Sequence[Run], split: Split) -> AgainstPlain:
     """Overall accuracy less that of the plain student of the same seed; no p-value from fewer than 2 pairs."""
     yardstick = {run["seed"]: run for run in plain}
     pairs = [(run, yardstick[run["seed"]]) for run in students if run["seed"] in yardstick]
     scores = [(score(own, split, "oa"), score(other, split, "oa")) for own, other in pairs]
     differences = [own - other for own, other in scores]
-    result: dict[str, Any] = {
+    result: AgainstPlain = {
         "group": plain[0]["group"],
         "n": len(pairs),
         "difference": spread(differences) if pairs else None,
         "p_value": None,
-        **over_seeds(
-            [
-                minus(own["robustness"], other["robustness"])
-                for own, other in pairs
-                if "robustness" in own
-            ]
-        ),
     }
+    if robust := [
+        minus(own["robustness"], other["robustness"]) for own, other in pairs if "robustness" in own
+    ]:
+        result["robustness"] = over_seeds(robust)
     if len(pairs) > 1 and np.ptp(differences) > 1e-12:  # equal differences have no t
         result["p_value"] = float(ttest_rel(*zip(*scores, strict=True)).pvalue)
     return result
 
 
-def over_seeds(found: Sequence[Any]) -> dict[str, Any]:
-    """Under `robustness`, mean and spread of every number of it; nothing where it was not asked for."""
-    return {"robustness": _spreads(found)} if found else {}
+def over_seeds(found: Sequence[Robustness]) -> RobustnessSpread:
+    """Mean and spread of every number of it."""
+    return cast("RobustnessSpread", _spreads(found))
 
 
-def minus(own: Any, other: Any) -> Any:
-    """Every number of one tree, less that of another of the same form."""
+def minus(own: Robustness, other: Robustness) -> Robustness:
+    """Every number of one run, less that of another of which the same was asked."""
+    return cast("Robustness", _minus(own, other))
+
+
+def _minus(own: Any, other: Any) -> Any:
     if isinstance(own, Mapping):
-        return {key: minus(value, other[key]) for key, value in own.items()}
+        return {key: _minus(value, other[key]) for key, value in own.items()}
     if isinstance(own, Sequence):
-        return [minus(*pair) for pair in zip(own, other, strict=True)]
+        return [_minus(*pair) for pair in zip(own, other, strict=True)]
     return own - other
 
 
@@ -143,9 +152,9 @@ def _spreads(trees: Sequence[Any]) -> Any:
     return spread([float(np.mean(each)) for each in trees])
 
 
-def score(run: Run, split: str, key: Accuracy) -> float:
+def score(run: Run, split: Split, key: Accuracy) -> float:
     """A single pass's."""
-    return float(run["scores"][split]["single"][key])
+    return run["scores"][split]["single"][key]
 
 
 def _names(runs: Sequence[Run]) -> list[str]:

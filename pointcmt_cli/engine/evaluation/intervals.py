@@ -5,16 +5,18 @@ number is the bootstrap itself, without the shapes. Intervals say how the score 
 other shapes of the same kind, not how training varies over seeds.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+
+from pointcmt_cli.engine.evaluation.schema import Intervals
+from pointcmt_cli.engine.training.stored import Scores
 
 RESAMPLES = 1000
 LEVEL = 0.95
 
 
-def intervals(scores: Mapping[str, Any], seed: int) -> dict[str, list[float]]:
+def intervals(scores: Scores, seed: int) -> Intervals:
     """Of `metrics.scores`; OA: all shapes resampled; mAcc: stratified, each class keeps its number of shapes."""
     numbers = np.random.Generator(np.random.PCG64(seed))
     count = scores["count"]

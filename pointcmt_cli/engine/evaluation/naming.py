@@ -3,15 +3,14 @@
 In: runs (docs/json-schema.md); out: text.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from pointcmt_cli.engine.evaluation.schema import Run
-from pointcmt_cli.splits import HELD_OUT, TEST, key_of
+from pointcmt_cli.engine.evaluation.schema import AgainstPlain, Run, Split
+from pointcmt_cli.splits import HELD_OUT, TEST
 from pointcmt_cli.wording import UNKNOWN, chance
 
-SPLITS = {key_of(split): split for split in (TEST, HELD_OUT)}
+SPLITS: dict[Split, str] = {"test": TEST, "held_out": HELD_OUT}
 """The document's keys of the splits that are scored, and their names; the first that there is comes first."""
 
 
@@ -35,12 +34,12 @@ def names_by_checkpoint(runs: Sequence[Run]) -> dict[str, str]:
     return dict(zip((run["checkpoint"] for run in runs), run_names(runs), strict=True))
 
 
-def shown_split(runs: Sequence[Run]) -> str:
+def shown_split(runs: Sequence[Run]) -> Split:
     """The key of the split that tables are about: test, or held-out where one of the runs has no test."""
     return next(key for key in SPLITS if all(key in run["scores"] for run in runs))
 
 
-def paired_test(against: Mapping[str, Any] | None) -> str:
+def paired_test(against: AgainstPlain | None) -> str:
     """The p-value of a group's seeds beside those of its plain twin, or why there is none."""
     if against is None or against["difference"] is None:
         return UNKNOWN

@@ -6,13 +6,14 @@ DGCNN's accuracies are those of the authors' modelnetc_utils/eval.py (jiawei-ren
 """
 
 from collections.abc import Generator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pointcmt_cli.config import EvaluateConfig
 from pointcmt_cli.data.clouds.corruption import CORRUPTIONS, SEVERITIES, corrupt, rotate_fully
+from pointcmt_cli.engine.evaluation.robust_schema import CorruptionErrors, Robustness
 from pointcmt_cli.records import Record
 
 DGCNN_CLEAN = 0.926
@@ -44,9 +45,9 @@ def robustness(
     clean: float,
     config: EvaluateConfig,
     score: Score,
-) -> Generator[Record, None, dict[str, Any]]:
+) -> Generator[Record, None, Robustness]:
     """The parts that were asked for; stored clouds (S, P, 3) of the test split, of which the student takes `points`."""
-    found: dict[str, Any] = {}
+    found: Robustness = {}
     clouds = stored[:, :points]
     if config.corrupt:
         accuracies: dict[str, list[float]] = {}
@@ -58,21 +59,22 @@ def robustness(
             accuracies.setdefault(name, []).append(accuracy)
         found["modelnet-c"] = corruption_errors(clean, accuracies)
     if config.points:
-        found["points"] = {}
+        fewer: dict[str, float] = {}
         for index, count in enumerate(config.points):
             place = (index * len(names), len(config.points) * len(names))
-            fewer = stored[:, :count]
-            found["points"][str(count)] = yield from score(fewer, "fewer points", *place)
+            fewer[str(count)] = yield from score(stored[:, :count], "fewer points", *place)
+        found["points"] = fewer
     if config.rotations:
-        found["rotations"] = {"none": clean}
+        turned = {"none": clean}
         for index, group in enumerate(config.rotations):
             place = (index * len(names), len(config.rotations) * len(names))
-            turned = rotate_fully(group, clouds, names, config.seed)
-            found["rotations"][group] = yield from score(turned, "rotated", *place)
+            changed = rotate_fully(group, clouds, names, config.seed)
+            turned[group] = yield from score(changed, "rotated", *place)
+        found["rotations"] = turned
     return found
 
 
-def corruption_errors(clean: float, accuracies: Mapping[str, Sequence[float]]) -> dict[str, Any]:
+def corruption_errors(clean: float, accuracies: Mapping[str, Sequence[float]]) -> CorruptionErrors:
     """CE and RCE of each corruption, from overall accuracies on clean clouds and at its severities; and their means."""
     means = {name: float(np.mean(each)) for name, each in accuracies.items()}
     ce = {name: (1 - mean) / (1 - DGCNN[name]) for name, mean in means.items()}

@@ -6,16 +6,28 @@ are checked against it. A field may be added within a version; none is removed o
 
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
-Share = Annotated[float, "in [0, 1]"]
-Interval = list[float]
+from pointcmt_cli.engine.evaluation.robust_schema import Robustness, RobustnessSpread
+from pointcmt_cli.engine.training.stored import (
+    Length,
+    Metrics,
+    Provenance,
+    Range,
+    Row,
+    Scores,
+    Share,
+    Stage,
+)
+from pointcmt_cli.wording import Spread
+
+Interval = Annotated[list[Share], Length(2)]
 """[low, high]."""
+Probability = Annotated[float, Range(0, 1)]
 Accuracy = Literal["oa", "macc"]
 """The accuracies of a pass, by their keys."""
-ACCURACIES: tuple[Accuracy, ...] = ("oa", "macc")
 Kind = Literal["single", "voted"]
 """The passes of a split, by their keys."""
-Epochs = list[dict[str, Any]]
-"""Rows, one per epoch."""
+Split = Literal["held_out", "test"]
+"""The splits that are scored, by their keys."""
 
 
 class Counts(TypedDict):
@@ -42,7 +54,7 @@ class Protocol(TypedDict):
     votes: Annotated[int, "passes of the voted scores"]
     seed: Annotated[int, "of votes, corruptions and intervals"]
     bootstrap: Annotated[int, "resamples of the intervals"]
-    level: Annotated[float, "of the intervals"]
+    level: Annotated[Share, "of the intervals"]
     sentences: Annotated[list[str], "the protocol in words: what was chosen on what"]
 
 
@@ -53,21 +65,11 @@ class Intervals(TypedDict):
     macc: Annotated[Interval, "each class by itself (stratified)"]
 
 
-class ClassRow(TypedDict):
-    """One class; `null` where nothing was guessed, or is there, to take a share of."""
-
-    name: str
-    count: int
-    precision: Share | None
-    recall: Share | None
-    f1: Share | None
-
-
 class Bin(TypedDict):
     """One bar of the reliability diagram; `null` in an empty one."""
 
-    low: float
-    high: float
+    low: Share
+    high: Share
     count: int
     confidence: Share | None
     accuracy: Share | None
@@ -90,23 +92,11 @@ class Calibration(TypedDict):
     bins_scaled: Annotated[list[Bin] | None, "the same with that temperature"]
 
 
-class Pass(TypedDict):
+class Pass(Scores):
     """`single` (one pass over the first `points` stored points) and, with `--votes`, `voted`."""
 
-    count: Annotated[int, "shapes"]
-    oa: Annotated[Share, "overall accuracy: the share that is right"]
-    macc: Annotated[Share, "mean recall of the classes that have shapes"]
-    top5: Annotated[
-        Share | None,
-        "share whose class is among the five likeliest; `null` with five classes or fewer",
-    ]
     intervals: Annotated[
         Intervals, "`oa` and `macc`: `[low, high]`, percentile bootstrap over shapes"
-    ]
-    per_class: Annotated[list[ClassRow], "rows `name`, `count`, `precision`, `recall`, `f1`"]
-    confusion: Annotated[
-        list[list[int]],
-        "K x K shapes; row: true class, column: predicted class, as in `data.class_names`",
     ]
     calibration: Annotated[Calibration, "whether it is right as often as it says"]
 
@@ -116,10 +106,10 @@ class Agreement(TypedDict):
 
     teacher_oa: Annotated[Share, "of the teacher on the same shapes"]
     same: Annotated[Share, "the same class, right or wrong"]
-    both_right: Share
-    only_student: Annotated[Share, "right alone"]
-    only_teacher: Annotated[Share, "right alone"]
-    both_wrong: Share
+    both_right: Annotated[Share, "both are right"]
+    only_student: Annotated[Share, "the student alone is right"]
+    only_teacher: Annotated[Share, "the teacher alone is right"]
+    both_wrong: Annotated[Share, "both are wrong"]
 
 
 class SplitScores(TypedDict):
@@ -149,7 +139,7 @@ class Run(TypedDict):
     uses_generator: Annotated[bool, "its objective needs the generator of stage II"]
     seed: Annotated[int, "of the training"]
     selected_by: Annotated[
-        str | None, "`last`, or `held-out` where the epoch was chosen on that split"
+        Literal["last", "held-out"] | None, "`held-out` where the epoch was chosen on that split"
     ]
     selected_epoch: Annotated[int | None, "the epoch that was kept"]
     trained_on_this_data: Annotated[
@@ -160,12 +150,10 @@ class Run(TypedDict):
     device: Annotated[str, "`cpu` or `cuda`"]
     parameters: Annotated[int, "number of weights"]
     config: Annotated[dict[str, Any], "its settings, as they stand in the checkpoint"]
-    provenance: Annotated[dict[str, Any], "what it was made from, as it stands in the checkpoint"]
-    recorded: Annotated[
-        dict[str, Any], "the scores of its training, as they stand in the checkpoint"
-    ]
+    provenance: Annotated[Provenance, "what it was made from, as it stands in the checkpoint"]
+    recorded: Annotated[Metrics, "the scores of its training, as they stand in the checkpoint"]
     training: Annotated[
-        dict[str, Epochs],
+        dict[Stage, list[Row]],
         "`student`, `teacher`, `generator`: rows from the `.metrics.csv` beside each file, where found: the "
         "teacher's beside any `teacher*.pt` of its hash, the generator's where its key is the one in `provenance`; "
         "neither for a plain student",
@@ -176,11 +164,9 @@ class Run(TypedDict):
         "one): equal in runs that differ by the seed alone; teachers of one plug-in may be other ones",
     ]
     scores: Annotated[
-        dict[str, SplitScores], "`held_out` and `test`, each where the split has shapes"
+        dict[Split, SplitScores], "`held_out` and `test`, each where the split has shapes"
     ]
-    robustness: NotRequired[
-        Annotated[dict[str, Any], "of students, on test, where it was asked for"]
-    ]
+    robustness: NotRequired[Annotated[Robustness, "of students, on test, where it was asked for"]]
 
 
 class Comparison(TypedDict):
@@ -188,17 +174,10 @@ class Comparison(TypedDict):
 
     a: Annotated[str, "a checkpoint"]
     b: Annotated[str, "another one"]
-    split: Annotated[str, "`held_out` or `test`"]
+    split: Annotated[Split, "`held_out` or `test`"]
     only_a: Annotated[int, "shapes that `a` alone is right on"]
     only_b: Annotated[int, "shapes that `b` alone is right on"]
-    p_value: Annotated[float, "McNemar's exact test, two-sided"]
-
-
-class Spread(TypedDict):
-    """Over seeds."""
-
-    mean: float
-    std: Annotated[float | None, "n - 1; `null` with one run"]
+    p_value: Annotated[Probability, "McNemar's exact test, two-sided"]
 
 
 class AgainstPlain(TypedDict):
@@ -208,10 +187,10 @@ class AgainstPlain(TypedDict):
     n: Annotated[int, "pairs of equal seeds"]
     difference: Annotated[Spread | None, "of overall accuracy, minus the plain one's"]
     p_value: Annotated[
-        float | None,
+        Probability | None,
         "paired t-test, two-sided; `null` under two pairs, or where all differences are equal",
     ]
-    robustness: NotRequired[Annotated[dict[str, Any], "as of a group, of the differences"]]
+    robustness: NotRequired[Annotated[RobustnessSpread, "as of a group, of the differences"]]
 
 
 class Group(TypedDict):
@@ -220,14 +199,14 @@ class Group(TypedDict):
     group: Annotated[str, "the hash that the runs carry"]
     name: Annotated[str, "what to call it"]
     objective: Annotated[str | None, "the objective plug-in"]
-    split: Annotated[str, "`test`, or `held_out` where a run has no test"]
+    split: Annotated[Split, "`test`, or `held_out` where a run has no test"]
     n: Annotated[int, "runs"]
     seeds: Annotated[list[int], "of their trainings"]
     oa: Annotated[Spread, "of the single pass"]
     macc: Annotated[Spread, "of the single pass"]
     robustness: NotRequired[
         Annotated[
-            dict[str, Any],
+            RobustnessSpread,
             "where it was asked for: as of a run, with `mean` and `std` over the runs in place of every number, "
             "and one pair in place of five severities (of their mean)",
         ]
@@ -240,8 +219,8 @@ class Group(TypedDict):
 class Document(TypedDict):
     """The whole."""
 
-    schema: Annotated[str, "`pointcmt-evaluation`"]
-    version: Annotated[int, "1"]
+    schema: Annotated[Literal["pointcmt-evaluation"], "`pointcmt-evaluation`"]
+    version: Annotated[Literal[1], "1"]
     pointcmt: Annotated[str, "the version that scored"]
     versions: Annotated[dict[str, str], "of Python and the libraries that computed the scores"]
     command: Annotated[list[str] | None, "what was typed; `null` from Python"]

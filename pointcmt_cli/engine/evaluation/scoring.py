@@ -3,10 +3,9 @@
 The first N stored points of each shape are the single pass; votes and corruptions stand beside it, never in its place.
 """
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
 
 import numpy as np
 import torch
@@ -19,19 +18,20 @@ from pointcmt_cli.engine.evaluation.calibration import calibration, fit_temperat
 from pointcmt_cli.engine.evaluation.comparison import Answers, agreement
 from pointcmt_cli.engine.evaluation.document import describe_run
 from pointcmt_cli.engine.evaluation.intervals import intervals
+from pointcmt_cli.engine.evaluation.robust_schema import Robustness
 from pointcmt_cli.engine.evaluation.robustness import robustness
-from pointcmt_cli.engine.evaluation.schema import Run, SplitScores
+from pointcmt_cli.engine.evaluation.schema import Kind, Pass, Run, Split, SplitScores
 from pointcmt_cli.engine.teacher.image_features import Views
 from pointcmt_cli.engine.training import setup
 from pointcmt_cli.engine.training.metrics import logit_batches, scores
 from pointcmt_cli.engine.training.trained import Trained
 from pointcmt_cli.records import Progress, Record
-from pointcmt_cli.splits import HELD_OUT, TEST, key_of
+from pointcmt_cli.splits import HELD_OUT, TEST
 
 SCALE = (0.85, 1.15)
 """Per axis; the reference's voting."""
-SPLITS = (HELD_OUT, TEST)
-"""Of the first one the temperature is fitted, which the others are scored with."""
+SPLITS: dict[str, Split] = {HELD_OUT: "held_out", TEST: "test"}
+"""The splits by their keys; on the first one the temperature is fitted, which the other is scored with."""
 IMAGES = 8
 """Shapes per batch of views: twelve 224-pixel views of eight shapes are 60 MB of floats."""
 
@@ -58,14 +58,14 @@ class Scored:
     """A checkpoint's answers on every split that has shapes; in memory only."""
 
     trained: Trained
-    rows: dict[str, NDArray[np.int64]] = field(default_factory=dict)
+    rows: dict[Split, NDArray[np.int64]] = field(default_factory=dict)
     """(S,) where in the data file the split's shapes stand."""
-    labels: dict[str, NDArray[np.int64]] = field(default_factory=dict)
+    labels: dict[Split, NDArray[np.int64]] = field(default_factory=dict)
     """(S,)."""
-    logits: dict[str, Tensor] = field(default_factory=dict)
+    logits: dict[Split, Tensor] = field(default_factory=dict)
     """(S, K) of the single pass."""
 
-    def answers(self) -> dict[str, Answers]:
+    def answers(self) -> dict[Split, Answers]:
         """Classes (S,) that it says."""
         return {split: logits.argmax(dim=1).numpy() for split, logits in self.logits.items()}
 
@@ -78,9 +78,8 @@ def score_run(
     model = trained.model.to(subject.device)
     votes = 1 if trained.is_teacher else config.votes
     run, scored = describe_run(trained, shapes, subject.path, subject.device.type), Scored(trained)
-    temperatures: dict[str, float] = {}
-    for split in SPLITS:
-        label = key_of(split)
+    temperatures: dict[Kind, float] = {}
+    for split, key in SPLITS.items():
         rows = shapes.rows(split)
         if not len(rows):
             continue
@@ -88,30 +87,35 @@ def score_run(
         labels = shapes.labels[rows]
         if split == HELD_OUT:
             temperatures = {kind: fit_temperature(each, labels) for kind, each in answers.items()}
-        found: dict[str, Any] = {}
+        passes: dict[Kind, Pass] = {}
         for kind, logits in answers.items():
             of = scores(logits, labels, shapes.classes)
             fitted = temperatures.get(kind)
             more = calibration(logits, labels, fitted, fitted_here=split == HELD_OUT)
-            found[kind] = {**of, "intervals": intervals(of, config.seed), "calibration": more}
+            passes[kind] = {**of, "intervals": intervals(of, config.seed), "calibration": more}
+        found: SplitScores = {"single": passes["single"]}
+        if "voted" in passes:
+            found["voted"] = passes["voted"]
         if teacher is not None and not trained.is_teacher:
             said = answers["single"].argmax(dim=1).numpy()
             found["agreement"] = agreement(said, teacher[rows], labels)
-        run["scores"][label] = cast("SplitScores", found)
-        scored.rows[label], scored.labels[label] = rows, labels
-        scored.logits[label] = answers["single"]
+        run["scores"][key] = found
+        scored.rows[key], scored.labels[key] = rows, labels
+        scored.logits[key] = answers["single"]
     if not trained.is_teacher and (config.corrupt or config.points or config.rotations):
-        run["robustness"] = yield from stress(subject, config, run["scores"]["test"]["single"])
+        run["robustness"] = yield from stress(
+            subject, config, run["scores"]["test"]["single"]["oa"]
+        )
     model.to("cpu")
     return run, scored
 
 
 def answer(
     subject: Subject, split: str, rows: NDArray[np.int64], votes: int, seed: int
-) -> Generator[Record, None, dict[str, Tensor]]:
+) -> Generator[Record, None, dict[Kind, Tensor]]:
     """Logits (S, K) of one split: `single`, one unscaled pass; with votes `voted`, the log of the mean softmax."""
     total = torch.zeros(len(rows), len(subject.shapes.classes), dtype=torch.float64)
-    found: dict[str, Tensor] = {}
+    found: dict[Kind, Tensor] = {}
     for vote in range(votes):
         logits = []
         for batch in _batches(subject, rows, vote, seed):
@@ -127,8 +131,8 @@ def answer(
 
 
 def stress(
-    subject: Subject, config: EvaluateConfig, clean: Mapping[str, Any]
-) -> Generator[Record, None, dict[str, Any]]:
+    subject: Subject, config: EvaluateConfig, clean: float
+) -> Generator[Record, None, Robustness]:
     """Robustness on the test split, all of every corrupted cloud's points."""
     shapes, rows = subject.shapes, subject.shapes.rows(TEST)
     labels = torch.from_numpy(shapes.labels[rows])
@@ -148,7 +152,7 @@ def stress(
         shapes.points[rows],
         [shapes.names[row] for row in rows],
         min(subject.trained.points, shapes.points.shape[1]),
-        float(clean["oa"]),
+        clean,
         config,
         score,
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pointcmt_cli.engine.training.card import Markdown, card, command, plain, table
+from pointcmt_cli.engine.training.stored import Checkpoint
 from pointcmt_cli.errors import DataError
 from pointcmt_cli.splits import HELD_OUT, TEST, key_of
 from pointcmt_cli.wording import one_line, percent
@@ -22,9 +23,7 @@ UNKNOWN = (
 SCORES = {"split": "l", "shapes": "r", "overall accuracy": "r", "mean class accuracy": "r"}
 
 
-def card_of(
-    path: Path, named: Path | None, values: Mapping[str, Any], repo_id: str
-) -> tuple[str, str]:
+def card_of(path: Path, named: Path | None, values: Checkpoint, repo_id: str) -> tuple[str, str]:
     """The text, and a line that says which it is."""
     beside = path.with_name(BESIDE)
     if named is not None:
@@ -44,7 +43,7 @@ def card_of(
     )
 
 
-def minimal(values: Mapping[str, Any], repo_id: str) -> str:
+def minimal(values: Checkpoint, repo_id: str) -> str:
     """What the checkpoint says of itself."""
     teacher = values["group"] == "teachers"
     sees = "rendered views" if teacher else "points alone"
@@ -65,7 +64,7 @@ def minimal(values: Mapping[str, Any], repo_id: str) -> str:
     )
 
 
-def _facts(values: Mapping[str, Any]) -> dict[str, Any]:
+def _facts(values: Checkpoint) -> dict[str, Any]:
     """What is known of how it was made."""
     provenance, config = values["provenance"], values["config"]
     made = {

@@ -47,12 +47,13 @@ NEEDED: dict[str, type | tuple[type, ...]] = {
 def push(config: PushConfig) -> Records:
     """Upload a student or a teacher; the Result names the commit."""
     path = find(config.checkpoint, config.work)
-    values = checkpoint.load(path)
-    if values.get("group") not in ("backbones", "teachers"):
-        kind = values.get("provenance", {}).get("kind", "resume state")
+    stored = checkpoint.load(path)
+    if stored.get("group") not in ("backbones", "teachers"):
+        kind = stored.get("provenance", {}).get("kind", "resume state")
         raise DataError(
             f"{path} holds a {kind}; push takes the checkpoint of a student or a teacher"
         )
+    values = checkpoint.classifier(stored, path)
     hub = Hub(config.repo_id)
     settings, shortened = checkpoint.without_paths(
         {k: v for k, v in values.items() if k != "state_dict"}

@@ -3,11 +3,11 @@
 In: the evaluation document (docs/json-schema.md) and the checkpoint's path in it; out: Markdown.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from pointcmt_cli.engine.evaluation.schema import Document
+from pointcmt_cli.engine.evaluation.schema import Accuracy, Document, Kind, Protocol, Run
 from pointcmt_cli.engine.report import tables
 from pointcmt_cli.engine.report.words import number
 from pointcmt_cli.engine.training.card import (
@@ -23,8 +23,12 @@ from pointcmt_cli.engine.training.card import (
 from pointcmt_cli.wording import interval, percent
 
 TASK = {"type": "point-cloud-classification", "name": "Point cloud classification"}
-METRICS = {"oa": "Overall accuracy", "macc": "Mean class accuracy"}
-CHANGED = {"points": "points per cloud", "rotations": "rotation"}
+METRICS: dict[Accuracy, str] = {"oa": "Overall accuracy", "macc": "Mean class accuracy"}
+PASSES: tuple[Kind, ...] = ("single", "voted")
+CHANGED: dict[Literal["points", "rotations"], str] = {
+    "points": "points per cloud",
+    "rotations": "rotation",
+}
 UNMEASURED = {
     "noisy": ("modelnet-c",),
     "partial": ("modelnet-c", "points"),
@@ -71,9 +75,7 @@ def model_card(document: Document, checkpoint: str) -> str:
     return card(label, description(run, document), sections, **metadata(run, document, label))
 
 
-def scores(
-    headline: Sequence[Mapping[str, Any]], protocol: Mapping[str, Any]
-) -> Iterator[Markdown]:
+def scores(headline: Sequence[tables.Headline], protocol: Protocol) -> Iterator[Markdown]:
     """Every split and number of passes, and how it was measured."""
     rows = []
     for row in headline:
@@ -90,9 +92,9 @@ def scores(
     yield bullets(protocol["sentences"])
 
 
-def robustness(run: Mapping[str, Any]) -> Iterator[Markdown]:
+def robustness(run: Run) -> Iterator[Markdown]:
     """What was measured under corruption, with fewer points, and turned."""
-    found = run.get("robustness") or {}
+    found = run.get("robustness", {})
     if corruption := found.get("modelnet-c"):
         errors = {"mCE": corruption["mce"], "RmCE": corruption["rmce"], **corruption["ce"]}
         yield heading("Robustness")
@@ -107,7 +109,7 @@ def robustness(run: Mapping[str, Any]) -> Iterator[Markdown]:
             yield plain(f"Overall accuracy by {kind}: {parts}.")
 
 
-def use(run: Mapping[str, Any], document: Document) -> Iterator[Markdown]:
+def use(run: Run, document: Document) -> Iterator[Markdown]:
     """How it is called, on what, and what nobody has measured."""
     if run["is_teacher"]:
         yield plain(
@@ -115,7 +117,7 @@ def use(run: Mapping[str, Any], document: Document) -> Iterator[Markdown]:
         )
         return
     yield command("pointcmt", "predict", Path(run["checkpoint"]).name, "shape.off", "another.ply")
-    robust, counts = run.get("robustness") or {}, document["data"]["counts"]
+    robust, counts = run.get("robustness", {}), document["data"]["counts"]
     unmeasured = [
         kind for kind, keys in UNMEASURED.items() if not any(key in robust for key in keys)
     ]
@@ -129,7 +131,7 @@ def use(run: Mapping[str, Any], document: Document) -> Iterator[Markdown]:
     )
 
 
-def metadata(run: Mapping[str, Any], document: Document, label: str) -> dict[str, Any]:
+def metadata(run: Run, document: Document, label: str) -> dict[str, Any]:
     """The block that the hub reads: tags, and every score of the split that chose nothing."""
     data = document["data"]
     dataset = " ".join(filter(None, (data["layout"], data["variant"]))) or "point clouds"
@@ -144,12 +146,12 @@ def metadata(run: Mapping[str, Any], document: Document, label: str) -> dict[str
                     "name": text if kind == "single" else f"{text}, voted",
                     "value": round(found[key], 4),
                 }
-                for kind, found in kinds.items()
-                if kind in ("single", "voted")
+                for kind in PASSES
+                if (found := of.get(kind))
                 for key, text in METRICS.items()
             ],
         }
-        for split, kinds in run["scores"].items()
+        for split, of in run["scores"].items()
         if split == "test" or "test" not in run["scores"]
     ]
     return {
@@ -159,13 +161,13 @@ def metadata(run: Mapping[str, Any], document: Document, label: str) -> dict[str
     }
 
 
-def description(run: Mapping[str, Any], document: Document) -> str:
+def description(run: Run, document: Document) -> str:
     """One or two sentences: what it does, and what it learned from."""
     many = len(document["data"]["class_names"])
     if run["is_teacher"]:
         return f"An image network ({run['name']}) that tells {many} classes of shapes apart by rendered views of them."
     teacher = run["provenance"].get("teacher")
-    with_teacher = teacher and not run.get("plain")
+    with_teacher = teacher and not run["plain"]
     taught = f" and taught by an image network ({teacher})" if with_teacher else ""
     return (
         f"A point-cloud network ({run['name']}) that tells {many} classes of shapes apart, trained with the objective "
@@ -173,6 +175,6 @@ def description(run: Mapping[str, Any], document: Document) -> str:
     )
 
 
-def _recall(row: Mapping[str, Any]) -> list[float | None]:
+def _recall(row: tables.ClassTable) -> list[float | None]:
     first = row["runs"][0]
     return [first["recall"], first["precision"]]

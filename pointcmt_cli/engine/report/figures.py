@@ -3,10 +3,11 @@
 In: runs of the evaluation document (docs/json-schema.md), each with its `label`; out: figures that the page draws.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import cycle
 from typing import Any, Literal, NamedTuple
 
+from pointcmt_cli.engine.evaluation.schema import Split
 from pointcmt_cli.engine.report.plot import (
     COLORS,
     DASHES,
@@ -18,8 +19,9 @@ from pointcmt_cli.engine.report.plot import (
     line,
 )
 from pointcmt_cli.engine.report.words import Run
+from pointcmt_cli.engine.training.stored import Row, Stage
 
-STAGES = {"teacher": "Teacher", "generator": "Generator", "student": "Student"}
+STAGES: dict[Stage, str] = {"teacher": "Teacher", "generator": "Generator", "student": "Student"}
 SHARES = {
     "train_accuracy": "train OA, as seen in training",
     "held_out_oa": "held-out OA",
@@ -34,7 +36,7 @@ class History(NamedTuple):
     """One stage of one run."""
 
     label: str
-    rows: list[dict[str, Any]]
+    rows: list[Row]
     kept: int | None
     """The epoch whose weights were kept; None: of a teacher or generator, which have their own."""
     color: str
@@ -66,7 +68,7 @@ def training(runs: Sequence[Run]) -> list[Figure]:
     return figures
 
 
-def reliability(runs: Sequence[Run], split: str) -> list[Figure]:
+def reliability(runs: Sequence[Run], split: Split) -> list[Figure]:
     """Accuracy over confidence in bins, before and after the temperature: of one run together, of several apart."""
     before = [_bins(run, split, "bins", color) for run, color in _colored(runs)]
     after = [_bins(run, split, "bins_scaled", color) for run, color in _colored(runs)]
@@ -94,7 +96,7 @@ def reliability(runs: Sequence[Run], split: str) -> list[Figure]:
 
 
 def _bins(
-    run: Run, split: str, key: Literal["bins", "bins_scaled"], color: str
+    run: Run, split: Split, key: Literal["bins", "bins_scaled"], color: str
 ) -> dict[str, Any] | None:
     """The curve of one run, a point for each bin that has shapes; None: it was not fitted."""
     found = run["scores"][split]["single"]["calibration"]
@@ -121,12 +123,11 @@ def _colored(runs: Sequence[Run]) -> Iterator[tuple[Run, str]]:
 
 def robustness(runs: Sequence[Run]) -> list[Figure]:
     """Overall accuracy under corruption, with fewer points, and turned."""
-    found = {str(run["checkpoint"]): run.get("robustness") or {} for run in runs}
-    figures = _corruptions(runs, found)
+    figures = _corruptions(runs)
     points = [
         line(list(each), [in_percent(value) for value in each.values()], run["label"], color)
         for run, color in _colored(runs)
-        if (each := found[str(run["checkpoint"])].get("points"))
+        if (each := run.get("robustness", {}).get("points"))
     ]
     if points:
         axes = {"xaxis": {**axis("points"), "type": "category"}, "yaxis": axis("OA in %")}
@@ -139,7 +140,7 @@ def robustness(runs: Sequence[Run]) -> list[Figure]:
             "marker": {"color": color},
         }
         for run, color in _colored(runs)
-        if (each := found[str(run["checkpoint"])].get("rotations"))
+        if (each := run.get("robustness", {}).get("rotations"))
     ]
     if bars:
         sides: dict[str, Any] = {"xaxis": axis(""), "yaxis": axis("OA in %", [0, 100])}
@@ -149,21 +150,18 @@ def robustness(runs: Sequence[Run]) -> list[Figure]:
     return figures
 
 
-def _corruptions(runs: Sequence[Run], found: Mapping[str, Mapping[str, Any]]) -> list[Figure]:
-    tables = {
-        str(run["checkpoint"]): each
-        for run in runs
-        if (each := found[str(run["checkpoint"])].get("modelnet-c"))
-    }
+def _corruptions(runs: Sequence[Run]) -> list[Figure]:
+    tables = [
+        (run["label"], table, color)
+        for run, color in _colored(runs)
+        if (table := run.get("robustness", {}).get("modelnet-c"))
+    ]
     traces = []
-    for run, color in _colored(runs):
-        table = tables.get(str(run["checkpoint"]))
-        if not table:
-            continue
+    for label, table, color in tables:
         curves = table["corruptions"]
         if len(tables) > 1:  # one curve a run; the terms stand in the table beside it
             means = [sum(each) / len(each) for each in zip(*curves.values(), strict=True)]
-            curves = {run["label"]: means}
+            curves = {label: means}
         for (name, values), own, dash in zip(
             curves.items(), cycle(COLORS), cycle(DASHES), strict=False
         ):
@@ -182,13 +180,13 @@ def _corruptions(runs: Sequence[Run], found: Mapping[str, Mapping[str, Any]]) ->
     return [figure("Corruptions", caption, traces, axes, "severity")]
 
 
-def _histories(runs: Sequence[Run], stage: str) -> list[History]:
+def _histories(runs: Sequence[Run], stage: Stage) -> list[History]:
     """The runs that have this stage; what several share stands once."""
     found: list[History] = []
     for run, color in _colored(runs):
-        rows = (run.get("training") or {}).get(stage)
+        rows = run["training"].get(stage)
         if rows and all(rows != other.rows for other in found):
-            kept = run.get("selected_epoch") if stage == "student" else None
+            kept = run["selected_epoch"] if stage == "student" else None
             found.append(History(run["label"], rows, kept, color))
     return found
 
@@ -200,10 +198,14 @@ def _curves(title: str, histories: Sequence[History], names: Sequence[str]) -> F
     for history in histories:
         for name, own in zip(names, cycle(COLORS), strict=False):
             text, color = (_text(name), own) if alone else (history.label, history.color)
-            rows = [row for row in history.rows if row.get(name) is not None]
-            if rows:
-                x = [row["epoch"] for row in rows]
-                y = [(100 if shares else 1) * row[name] for row in rows]
+            known = [
+                (row["epoch"], value)
+                for row in history.rows
+                if (value := row.get(name)) is not None
+            ]
+            if known:
+                x = [epoch for epoch, _ in known]
+                y = [(100 if shares else 1) * value for _, value in known]
                 traces.append(line(x, y, text, color, mode="lines" if len(x) > 1 else "markers"))
     layout: dict[str, Any] = {"xaxis": axis("epoch"), "yaxis": axis("%" if shares else "loss")}
     caption = "The test split is not looked at here." if shares else "Mean over each epoch."

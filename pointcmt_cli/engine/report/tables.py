@@ -3,15 +3,23 @@
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import leaves_list, linkage
 
 from pointcmt_cli.engine.evaluation.naming import SPLITS, run_names, shown_split, taken_for
-from pointcmt_cli.engine.evaluation.schema import Accuracy, Document, Group, Kind, Pass
+from pointcmt_cli.engine.evaluation.schema import (
+    Accuracy,
+    Document,
+    Group,
+    Kind,
+    Pass,
+    Split,
+)
 from pointcmt_cli.engine.report.words import Run, facts, settings, sort_of, warnings
+from pointcmt_cli.engine.training.stored import ClassRow
 from pointcmt_cli.wording import interval, percent
 
 ORDERS = {
@@ -23,12 +31,29 @@ ORDERS = {
 }
 
 
+class Headline(TypedDict):
+    """A row of scores."""
+
+    label: str
+    split: str
+    passes: str
+    found: Pass
+
+
+class ClassTable(TypedDict):
+    """A row of the table of classes: what every run made of one."""
+
+    name: str
+    count: int
+    runs: tuple[ClassRow, ...]
+    taken_for: str
+
+
 def words(document: Document) -> dict[str, Any]:
     """Everything of the page that is text or a table."""
     names = run_names(document["runs"])
-    runs = [
-        cast("Run", {**run, "label": label})
-        for run, label in zip(document["runs"], names, strict=True)
+    runs: list[Run] = [
+        {**run, "label": label} for run, label in zip(document["runs"], names, strict=True)
     ]
     split = shown_split(runs)
     data, counts = document["data"], document["data"]["counts"]
@@ -61,7 +86,7 @@ def words(document: Document) -> dict[str, Any]:
         "settings": settings,
         "classes": classes(runs, split),
         "orders": ORDERS,
-        "corruption": _of_runs(runs, lambda run: (run.get("robustness") or {}).get("modelnet-c")),
+        "corruption": _of_runs(runs, lambda run: run.get("robustness", {}).get("modelnet-c")),
         "corruption_groups": corruption_groups(document),
     }
 
@@ -88,7 +113,7 @@ def title(names: Sequence[str]) -> str:
     return f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def tiles(run: Run, split: str) -> list[dict[str, str]]:
+def tiles(run: Run, split: Split) -> list[dict[str, str]]:
     """The few figures that stand out, of one run."""
     found = run["scores"][split]["single"]
     ranges = found["intervals"]
@@ -121,7 +146,7 @@ def tiles(run: Run, split: str) -> list[dict[str, str]]:
     return shown
 
 
-def headline(runs: Sequence[Run], votes: int) -> list[dict[str, Any]]:
+def headline(runs: Sequence[Run], votes: int) -> list[Headline]:
     """A row for every run, split and number of passes."""
     passes: dict[Kind, str] = {"single": "", "voted": f"{votes} votes"}
     return [
@@ -138,7 +163,7 @@ def headline(runs: Sequence[Run], votes: int) -> list[dict[str, Any]]:
     ]
 
 
-def _pass(run: Run, split: str, kind: Kind) -> Pass | None:
+def _pass(run: Run, split: Split, kind: Kind) -> Pass | None:
     scores = run["scores"].get(split)
     return scores.get(kind) if scores else None
 
@@ -155,7 +180,7 @@ def corruption_groups(document: Document) -> list[dict[str, Any]]:
     rows = []
     for group in groups(document):
         own, beside = (
-            (each.get("robustness") or {}).get("modelnet-c")
+            each.get("robustness", {}).get("modelnet-c")
             for each in (group, group.get("against_plain", {}))
         )
         if own:
@@ -164,7 +189,7 @@ def corruption_groups(document: Document) -> list[dict[str, Any]]:
     return rows
 
 
-def comparisons(document: Document, runs: Sequence[Run], split: str) -> list[dict[str, Any]]:
+def comparisons(document: Document, runs: Sequence[Run], split: Split) -> list[dict[str, Any]]:
     """McNemar's tests, with the difference of the two accuracies that they are about."""
     by_path = {run["checkpoint"]: run for run in runs}
     return [
@@ -179,12 +204,12 @@ def comparisons(document: Document, runs: Sequence[Run], split: str) -> list[dic
     ]
 
 
-def classes(runs: Sequence[Run], split: str) -> list[dict[str, Any]]:
+def classes(runs: Sequence[Run], split: Split) -> list[ClassTable]:
     """A row per class with every run's recall, precision and F1; the first run's worst recall first."""
     tables = [run["scores"][split]["single"]["per_class"] for run in runs]
     confusion = runs[0]["scores"][split]["single"]["confusion"]
     names = [row["name"] for row in tables[0]]
-    rows = [
+    rows: list[ClassTable] = [
         {
             "name": found[0]["name"],
             "count": found[0]["count"],
@@ -198,7 +223,7 @@ def classes(runs: Sequence[Run], split: str) -> list[dict[str, Any]]:
     )
 
 
-def confusion(runs: Sequence[Run], split: str) -> list[dict[str, Any]]:
+def confusion(runs: Sequence[Run], split: Split) -> list[dict[str, Any]]:
     """Every run's counts (K, K), and the orders in which its classes can stand."""
     found = []
     for run in runs:
@@ -243,5 +268,5 @@ def _of_runs(runs: Sequence[Run], pick: Callable[[Run], Any]) -> list[dict[str, 
     return [{"label": run["label"], "found": found} for run in runs if (found := pick(run))]
 
 
-def _oa(run: Run, split: str) -> float:
-    return float(run["scores"][split]["single"]["oa"])
+def _oa(run: Run, split: Split) -> float:
+    return run["scores"][split]["single"]["oa"]

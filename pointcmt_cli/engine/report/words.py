@@ -26,7 +26,7 @@ def number(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def spread(found: Mapping[str, float | None] | None, signed: bool = False) -> str:
+def spread(found: wording.Spread | None, signed: bool = False) -> str:
     """Mean and standard deviation of shares, with their unit."""
     text, unit = wording.spread(found, signed), "points" if signed else "%"
     return text if text == UNKNOWN else f"{text} {unit}"
@@ -34,7 +34,7 @@ def spread(found: Mapping[str, float | None] | None, signed: bool = False) -> st
 
 def points(difference: float | None) -> str:
     """A difference of shares, with its sign, in percentage points."""
-    return spread({"mean": difference, "std": None}, signed=True)
+    return spread(None if difference is None else {"mean": difference, "std": None}, signed=True)
 
 
 FILTERS = {

@@ -162,14 +162,13 @@ def finish(
     features: Features,
     device: torch.device,
     history: list[Any],
-    best: "Best",
+    best: Best,
     resume: Resume,
     made_by: str | None,
 ) -> dict[str, Any]:
     """The scores and the files of a trained student; returns the stage's result."""
     assert config.out is not None
     metrics = final_metrics(student, features, config, device, history, best)
-    metrics["seconds"] = sum(row["seconds"] for row in history)
     made = record_of(config, features)
     values = checkpoint.describe(
         student,

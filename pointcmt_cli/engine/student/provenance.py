@@ -1,8 +1,7 @@
 """What a student's checkpoint says of itself and of what it was made from."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 
@@ -11,8 +10,13 @@ from pointcmt_cli.config import DistillConfig, deciding
 from pointcmt_cli.data.store.features import Features
 from pointcmt_cli.engine.training.beside import differences
 from pointcmt_cli.engine.training.finished import other_file
+from pointcmt_cli.engine.training.stored import Checkpoint, Provenance
 from pointcmt_cli.files import digest, file_digest
 from pointcmt_cli.provenance import MadeBy, record
+
+Inherited = Literal["source_layout", "variant", "up", "views_digest", "teacher_digest", "teacher"]
+INHERITED: tuple[Inherited, ...] = get_args(Inherited)
+"""What features.h5 says of its own origin, by its attributes."""
 
 
 def run_key(config: DistillConfig, features: Features, device: torch.device) -> str:
@@ -27,9 +31,7 @@ def run_key(config: DistillConfig, features: Features, device: torch.device) -> 
     return digest(settings, features.shapes.digest, versions, device.type, *first)
 
 
-def other_settings(
-    values: Mapping[str, Any], config: DistillConfig, features: Features
-) -> list[str]:
+def other_settings(values: Checkpoint, config: DistillConfig, features: Features) -> list[str]:
     """The settings that differ from those of an older checkpoint; not what other inputs make of the same ones."""
     made, stored = values["provenance"], features.shapes.points.shape[1]
     before, after = deciding(values["config"], DistillConfig), deciding(config)
@@ -42,7 +44,7 @@ def other_settings(
     return first + differences(before, after)
 
 
-def why_anew(values: Mapping[str, Any], config: DistillConfig, features: Features) -> str:
+def why_anew(values: Checkpoint, config: DistillConfig, features: Features) -> str:
     """What differs from the run that made an older checkpoint."""
     settings = (deciding(values["config"], DistillConfig), deciding(config))
     changes = differences(*settings)
@@ -59,22 +61,26 @@ def _init_digest(config: DistillConfig) -> str | None:
 
 def provenance(
     config: DistillConfig, features: Features, key: str, generator_key: str | None
-) -> dict[str, Any]:
+) -> Provenance:
     """What the checkpoint was made from; `generator_key` is None where no generator was needed."""
     attributes = features.shapes.attributes
-    names = ("source_layout", "variant", "up", "views_digest", "teacher_digest", "teacher")
-    return {
+    made: Provenance = {
         "kind": "student",
         "run_key": key,
         "objective": config.objective,
         "objective_options": dict(config.objective_options),
         "features_digest": features.shapes.digest,
-        **({"init_digest": _init_digest(config)} if config.init else {}),
-        **({"generator_key": generator_key} if generator_key else {}),
         "stored_points": features.shapes.points.shape[1],
-        **{name: str(attributes[name]) for name in names if name in attributes},
         "counts": features.shapes.counts(),
     }
+    if config.init:
+        made["init_digest"] = _init_digest(config)
+    if generator_key:
+        made["generator_key"] = generator_key
+    for name in INHERITED:
+        if name in attributes:
+            made[name] = str(attributes[name])
+    return made
 
 
 def record_of(config: DistillConfig, features: Features) -> MadeBy:
@@ -89,7 +95,7 @@ def record_of(config: DistillConfig, features: Features) -> MadeBy:
     return record(inputs, *(discovery.find(*plugin).distribution for plugin in plugins))
 
 
-def summary(values: Mapping[str, Any], out: Path) -> dict[str, Any]:
+def summary(values: Checkpoint, out: Path) -> dict[str, Any]:
     """The stage's result in plain values."""
     metrics = values["metrics"]
     return {

@@ -9,8 +9,9 @@ from pointcmt_cli.config import DistillConfig
 from pointcmt_cli.data.store.features import Features
 from pointcmt_cli.engine.training.metrics import predict_logits, scores
 from pointcmt_cli.engine.training.resume import Best
+from pointcmt_cli.engine.training.stored import Metrics, SplitScore
 from pointcmt_cli.models.classifier import Classifier
-from pointcmt_cli.splits import HELD_OUT
+from pointcmt_cli.splits import HELD_OUT, TEST
 
 
 def held_out(
@@ -23,7 +24,7 @@ def held_out(
 
 def split_scores(
     student: Classifier, features: Features, split: str, config: DistillConfig, device: torch.device
-) -> dict[str, Any]:
+) -> SplitScore:
     """OA and mAcc of one split, empty where it has no shapes."""
     shapes = features.shapes
     rows = shapes.rows(split)
@@ -40,18 +41,19 @@ def final_metrics(
     config: DistillConfig,
     device: torch.device,
     history: list[Any],
-    best: "Best",
-) -> dict[str, Any]:
+    best: Best,
+) -> Metrics:
     """What is kept, labelled apart: last epoch and selected epoch on the held-out split, test of what is kept."""
-    last = {key: history[-1].get(f"held_out_{key}") for key in ("oa", "macc")}
+    last = history[-1]
     chosen = best.epoch if config.select == HELD_OUT and best.epoch else config.epochs
     kept = split_scores(student, features, HELD_OUT, config, device)
     return {
         "selected_by": config.select,
         "selected_epoch": chosen,
         "held_out": kept,
-        "last_epoch": last,
-        "test": split_scores(student, features, "test", config, device),
+        "last_epoch": {"oa": last.get("held_out_oa"), "macc": last.get("held_out_macc")},
+        "test": split_scores(student, features, TEST, config, device),
+        "seconds": sum(row["seconds"] for row in history),
     }
 
 

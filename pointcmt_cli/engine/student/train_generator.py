@@ -5,7 +5,6 @@ teacher frozen. The generator of the train split is scored on the held-out split
 """
 
 from collections.abc import Generator as Yields
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,10 +20,11 @@ from pointcmt_cli.engine.training import checkpoint, setup
 from pointcmt_cli.engine.training.beside import differences, write_run
 from pointcmt_cli.engine.training.finished import protect
 from pointcmt_cli.engine.training.resume import Resume
+from pointcmt_cli.engine.training.stored import GeneratorFile
 from pointcmt_cli.files import digest, plain
 from pointcmt_cli.models.generator import Generator, generator_loss, unit_box
 from pointcmt_cli.ops.emd.distance import earth_movers_distance
-from pointcmt_cli.provenance import RECORD, record
+from pointcmt_cli.provenance import record
 from pointcmt_cli.records import Note, Progress, Record
 from pointcmt_cli.splits import HELD_OUT, TRAIN
 
@@ -39,7 +39,7 @@ def train_generator(
     points = min(config.generator_points, features.shapes.points.shape[1])
     with setup.seeded(config.seed, "generator"):
         generator = Generator(width, points, config.generator_layers).to(device)
-    kept = checkpoint.existing(config.generator, "generator", config.force)
+    kept = checkpoint.existing_generator(config.generator, config.force)
     if kept and kept["provenance"].get("run_key") == key:
         generator.load_state_dict(kept["state_dict"])
         yield Note(
@@ -82,7 +82,7 @@ def train_generator(
     assert config.features is not None
     made = record({"features": (config.features, features.shapes.digest)})
     write_run(config.generator, asdict(config), history, made)
-    values = {
+    values: GeneratorFile = {
         "format": checkpoint.FORMAT,
         "version": checkpoint.VERSION,
         "group": "generator",
@@ -92,7 +92,7 @@ def train_generator(
         "metrics": {"held_out_emd": distance},
         "settings": settings_of(config),
         "provenance": {"kind": "generator", "run_key": key},
-        RECORD: plain(made),
+        "record": plain(made),
         "state_dict": {name: each.cpu() for name, each in generator.state_dict().items()},
     }
     checkpoint.save(config.generator, values)
@@ -128,7 +128,7 @@ def settings_of(config: DistillConfig) -> dict[str, Any]:
     }
 
 
-def other_settings(kept: Mapping[str, Any], config: DistillConfig) -> list[str]:
+def other_settings(kept: GeneratorFile, config: DistillConfig) -> list[str]:
     """What differs from the settings of an older generator; a file of before they were kept says its layers."""
     before = kept.get("settings", {"--generator-layers": kept["layers"]})
     after = settings_of(config)

@@ -2,7 +2,7 @@
 
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pointcmt_cli import discovery
 from pointcmt_cli.config import TeacherConfig, deciding
@@ -10,13 +10,16 @@ from pointcmt_cli.data.store.views import ShapeSet, read_attributes
 from pointcmt_cli.engine.teacher.choice import files
 from pointcmt_cli.engine.training import checkpoint
 from pointcmt_cli.engine.training.beside import differences
-from pointcmt_cli.engine.training.checkpoint import Checkpoint
 from pointcmt_cli.engine.training.finished import other_file, protect
+from pointcmt_cli.engine.training.stored import Checkpoint, Provenance
 from pointcmt_cli.errors import DataError
 from pointcmt_cli.files import file_digest
 from pointcmt_cli.models.classifier import Classifier
 from pointcmt_cli.provenance import MadeBy, record
 from pointcmt_cli.records import Note, Record
+
+INHERITED: tuple[Literal["source_layout", "variant"], ...] = ("source_layout", "variant")
+"""What views.h5 says of its source, by its attributes."""
 
 
 def kept_checkpoint(
@@ -80,25 +83,22 @@ def weights_digest(config: TeacherConfig) -> str | None:
     return file_digest(config.weights)
 
 
-def provenance(
-    model: Classifier, shapes: ShapeSet, config: TeacherConfig, key: str
-) -> dict[str, Any]:
+def provenance(model: Classifier, shapes: ShapeSet, config: TeacherConfig, key: str) -> Provenance:
     """What the checkpoint was made from, and its own hash."""
-    attributes = shapes.attributes
-    return {
+    made: Provenance = {
         "kind": "teacher",
         "run_key": key,
         "digest": checkpoint.state_digest(model),
         "views_digest": shapes.digest,
-        **({"weights_digest": weights_digest(config)} if config.weights else {}),
-        "frozen": config.freeze,
-        **{
-            name: str(attributes[name])
-            for name in ("source_layout", "variant")
-            if name in attributes
-        },
+        "frozen": bool(config.freeze),
         "counts": shapes.counts(),
     }
+    if config.weights:
+        made["weights_digest"] = weights_digest(config)
+    for name in INHERITED:
+        if name in shapes.attributes:
+            made[name] = str(shapes.attributes[name])
+    return made
 
 
 def record_of(config: TeacherConfig, shapes: ShapeSet) -> MadeBy:

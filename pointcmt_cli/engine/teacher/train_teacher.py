@@ -42,6 +42,7 @@ from pointcmt_cli.engine.training import checkpoint, setup
 from pointcmt_cli.engine.training.beside import log_tensorboard, write_run
 from pointcmt_cli.engine.training.metrics import scores
 from pointcmt_cli.engine.training.resume import Best, Resume
+from pointcmt_cli.engine.training.stored import Metrics, SplitScore
 from pointcmt_cli.errors import DataError
 from pointcmt_cli.files import digest
 from pointcmt_cli.models.classifier import Classifier
@@ -165,23 +166,23 @@ def selected(history: list[dict[str, Any]]) -> int:
 
 def final_metrics(
     features: Features, history: list[dict[str, Any]], config: TeacherConfig
-) -> dict[str, Any]:
+) -> Metrics:
     """What is reported, labelled apart: held-out of the selected and of the last epoch, test, out of fold."""
     shapes = features.shapes
 
-    def score(split: str, logits: NDArray[np.float32]) -> dict[str, Any]:
+    def score(split: str, logits: NDArray[np.float32]) -> SplitScore:
         rows = shapes.rows(split)
         if not len(rows):
             return {}
         found = scores(torch.from_numpy(logits[rows]), shapes.labels[rows], shapes.classes)
         return {"oa": found["oa"], "macc": found["macc"], "count": len(rows)}
 
-    last = {key: history[-1].get(f"held_out_{key}") for key in ("oa", "macc")}
+    last = history[-1]
     return {
         "selected_by": HELD_OUT if len(shapes.rows(HELD_OUT)) else "last",
         "selected_epoch": selected(history),
         "held_out": score(HELD_OUT, features.teacher_logits),
-        "last_epoch": last,
+        "last_epoch": {"oa": last.get("held_out_oa"), "macc": last.get("held_out_macc")},
         "test": score(TEST, features.teacher_logits),
         "out_of_fold": score(TRAIN, features.oof_logits) if config.folds else {},
         "seconds": sum(row["seconds"] for row in history),

@@ -10,12 +10,20 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any, NotRequired, TypedDict, cast
+from typing import Any, Literal, cast
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from pointcmt_cli import discovery
+from pointcmt_cli.engine.training.stored import (
+    Checkpoint,
+    GeneratorFile,
+    Metrics,
+    Provenance,
+    Stage,
+    Stored,
+)
 from pointcmt_cli.errors import DataError
 from pointcmt_cli.files import atomic, plain
 from pointcmt_cli.models.classifier import Classifier
@@ -27,40 +35,6 @@ INITIALISATION = {"weights": None, "pretrained": False}
 """Factory options that only say where the first weights come from (pointcmt_cli.api): a checkpoint has its own."""
 
 
-class Checkpoint(TypedDict):
-    """The flat dict of a student or a teacher, format 1. Plain values and tensors only."""
-
-    format: str
-    """FORMAT."""
-    version: int
-    pointcmt: str
-    """The version that trained it, as is `torch`."""
-    torch: str
-    group: str
-    """`backbones` or `teachers`."""
-    name: str
-    """The plug-in's, or `module:attribute`."""
-    options: dict[str, Any]
-    """The plug-in's; with these and `state_dict` the encoder is rebuilt."""
-    distribution: str
-    """That the plug-in came from, and its version."""
-    distribution_version: str
-    width: int | None
-    """Of the neck; None: there is none."""
-    class_names: list[str]
-    """In the order of the logits."""
-    config: dict[str, Any]
-    """The stage's settings."""
-    metrics: dict[str, Any]
-    """Scores by split, which epoch was kept and why, seconds."""
-    provenance: dict[str, Any]
-    """`kind`, `run_key`, the digests of what it was made from, counts of shapes."""
-    record: NotRequired[dict[str, Any]]
-    """The run (provenance.MadeBy); absent in files of before there were records."""
-    state_dict: dict[str, Tensor]
-    """Encoder, neck and head."""
-
-
 def save(path: Path, values: Mapping[str, Any]) -> None:
     """Write a dict of plain values and tensors atomically."""
     content = io.BytesIO()  # torch's own writer turns an interrupt into an error of its own
@@ -69,8 +43,8 @@ def save(path: Path, values: Mapping[str, Any]) -> None:
         temporary.write_bytes(content.getbuffer())
 
 
-def load(path: Path) -> dict[str, Any]:
-    """Read a checkpoint; tensors on the CPU."""
+def load(path: Path) -> Stored:
+    """Read a file of a training, of any kind; tensors on the CPU."""
     try:
         values = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
@@ -85,14 +59,23 @@ def load(path: Path) -> dict[str, Any]:
         raise DataError(
             f"{path} has format version {values['version']}, this pointcmt reads {VERSION}: upgrade pointcmt"
         )
-    return values
+    return cast("Stored", values)
 
 
-def existing(path: Path, kind: str, force: bool) -> dict[str, Any] | None:
-    """What stands at an output's place: nothing (None, as with `force`), a checkpoint of that kind, or an error.
+def existing(path: Path, kind: Stage, force: bool) -> Checkpoint | None:
+    """The student or teacher that stands at an output's place, or None, as with `force`."""
+    found = _existing(path, kind, force)
+    return None if found is None else classifier(found, path)
 
-    `kind` is student, teacher or generator: no stage replaces another's file, or a file that is none of ours, unasked.
-    """
+
+def existing_generator(path: Path, force: bool) -> GeneratorFile | None:
+    """The generator that stands at an output's place, or None, as with `force`."""
+    found = _existing(path, "generator", force)
+    return None if found is None else cast("GeneratorFile", _whole(found, GeneratorFile, path))
+
+
+def _existing(path: Path, kind: Stage, force: bool) -> Stored | None:
+    """No stage replaces another's file, or a file that is none of ours, unasked: an error says so."""
     if force or not path.exists():
         return None
     mend = "name another file with --out, or replace it with --force"
@@ -109,18 +92,18 @@ def existing(path: Path, kind: str, force: bool) -> dict[str, Any] | None:
 def describe(
     model: Classifier,
     *,
-    group: str,
+    group: Literal["backbones", "teachers"],
     name: str,
     options: Mapping[str, Any],
     classes: list[str],
     config: Any,
-    metrics: Mapping[str, Any],
-    provenance: Mapping[str, Any],
+    metrics: Metrics,
+    provenance: Provenance,
     record: MadeBy | None = None,
 ) -> Checkpoint:
     """The flat dict of a classifier: plug-in and its distribution, classes, config, metrics, weights."""
     plugin = discovery.find(group, name)
-    values = {
+    values: Checkpoint = {
         "format": FORMAT,
         "version": VERSION,
         "pointcmt": version("pointcmt"),
@@ -133,19 +116,24 @@ def describe(
         "width": model.width,
         "class_names": list(classes),
         "config": plain(asdict(config)),
-        "metrics": plain(dict(metrics)),
-        "provenance": plain(dict(provenance)),
-        **({RECORD: plain(record)} if record else {}),
+        "metrics": plain(metrics),
+        "provenance": plain(provenance),
         "state_dict": {key: value.detach().cpu() for key, value in model.state_dict().items()},
     }
-    return cast("Checkpoint", values)
+    if record:
+        values["record"] = plain(record)
+    return values
 
 
 def classifier(values: Mapping[str, Any], path: Path) -> Checkpoint:
-    """The same dict, when it has all that a classifier's has."""
-    if missing := sorted(Checkpoint.__required_keys__ - values.keys()):
+    """The same dict, when it has all that a student's or a teacher's has."""
+    return cast("Checkpoint", _whole(values, Checkpoint, path))
+
+
+def _whole(values: Mapping[str, Any], kind: Any, path: Path) -> Mapping[str, Any]:
+    if missing := sorted(kind.__required_keys__ - values.keys()):
         raise DataError(f"{path} is not a whole checkpoint: it lacks {', '.join(missing)}")
-    return cast("Checkpoint", values)
+    return values
 
 
 def without_paths(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:

@@ -4,7 +4,6 @@ In: a classifier and clouds (S, P, 3); out: logits (S, K), then accuracies, and 
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
+from pointcmt_cli.engine.training.stored import Scores
 from pointcmt_cli.errors import DataError
+from pointcmt_cli.wording import Spread
 
 
 def logit_batches(
@@ -52,14 +53,10 @@ def predict_logits(
     return torch.cat(list(logit_batches(model, points, count, batch_size, device)))
 
 
-def scores(
-    logits: Tensor, labels: NDArray[np.int64] | Tensor, classes: Sequence[str]
-) -> dict[str, Any]:
+def scores(logits: Tensor, labels: NDArray[np.int64] | Tensor, classes: Sequence[str]) -> Scores:
     """Scores of logits or probabilities (S, K) against labels (S,), as plain values; every share in [0, 1].
 
     Shares are exact quotients of counts: 9 right of 10 are 0.9, where float32 has a little less.
-    `oa` overall accuracy; `macc` the mean recall of the classes that have shapes; `top5` None where K is 5 or fewer;
-    `per_class` a row per class, None where a share has no shapes to be of; `confusion` (K, K) counts, row: true class.
     """
     target = torch.as_tensor(labels, dtype=torch.int64).cpu()
     guess = logits.float().cpu()
@@ -94,7 +91,7 @@ def scores(
     }
 
 
-def spread(values: Sequence[float]) -> dict[str, float | None]:
+def spread(values: Sequence[float]) -> Spread:
     """Mean, and sample standard deviation (n - 1), which one value does not have."""
     deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
     return {"mean": float(np.mean(values)), "std": deviation}

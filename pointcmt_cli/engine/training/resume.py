@@ -5,12 +5,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from pointcmt_cli.engine.training import checkpoint
+from pointcmt_cli.engine.training.stored import ResumeState, State
 from pointcmt_cli.errors import DataError
 
 
@@ -49,7 +50,7 @@ class Resume:
         self.written = -math.inf
         self.saved = 0
         """Epochs of the state that is kept."""
-        self.best: dict[str, Tensor] = {}
+        self.best: State = {}
         self.discarded = False
         """After `load`: an interrupted run of other settings stood here; its state is not used."""
 
@@ -57,7 +58,9 @@ class Resume:
         self,
         modules: nn.Module,
         optimizer: torch.optim.Optimizer,
-        fetch: Callable[[Callable[[], Any]], Any] = lambda read: read(),
+        fetch: Callable[[Callable[[], ResumeState | None]], ResumeState | None] = lambda read: (
+            read()
+        ),
     ) -> tuple[int, list[dict[str, Any]]]:
         """Restore a matching state; returns the epochs done and their history ((0, []): nothing to go on from).
 
@@ -78,9 +81,9 @@ class Resume:
         self.saved = int(state["epoch"])
         return self.saved, list(state["history"])
 
-    def _read(self) -> dict[str, Any] | None:
+    def _read(self) -> ResumeState | None:
         try:
-            return checkpoint.load(self.path)
+            return cast("ResumeState", checkpoint.load(self.path))
         except DataError:
             return None
 
@@ -94,7 +97,7 @@ class Resume:
         """Keep the state after `epoch` finished epochs; returns how many are safe by now."""
         if time.monotonic() - self.written < self.interval:
             return self.saved
-        values = {
+        values: ResumeState = {
             "format": checkpoint.FORMAT,
             "version": checkpoint.VERSION,
             "key": self.key,

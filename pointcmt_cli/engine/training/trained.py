@@ -6,14 +6,14 @@ In: a checkpoint's path as typed, a data file; out: the rebuilt model with what 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from pointcmt_cli.config import POINTS, Axis
 from pointcmt_cli.data.store.views import ShapeSet, read_shapes
 from pointcmt_cli.engine.training import checkpoint
-from pointcmt_cli.engine.training.checkpoint import Checkpoint
+from pointcmt_cli.engine.training.stored import Checkpoint, Provenance
 from pointcmt_cli.errors import DataError, OtherKindError
 from pointcmt_cli.models.classifier import Classifier
 from pointcmt_cli.wording import some_of
@@ -42,6 +42,11 @@ class Trained:
         return bool(self.values["group"] == "teachers")
 
     @property
+    def kind(self) -> Literal["student", "teacher"]:
+        """What it is, in one word."""
+        return "teacher" if self.is_teacher else "student"
+
+    @property
     def points(self) -> int:
         """N: points per cloud, as it was trained."""
         return int(self.values["config"]["points"])
@@ -58,15 +63,15 @@ class Trained:
         return up_of(self.values["provenance"])
 
     @property
-    def provenance(self) -> dict[str, Any]:
+    def provenance(self) -> Provenance:
         """What it was made from."""
-        return dict(self.values["provenance"])
+        return self.values["provenance"]
 
     def describe(self) -> dict[str, Any]:
         """What a reader of any result needs to know of it."""
         return {
             "checkpoint": str(self.path),
-            "kind": "teacher" if self.is_teacher else "student",
+            "kind": self.kind,
             "name": self.values["name"],
             "options": dict(self.values["options"]),
             "distribution": self.values["distribution"],

@@ -131,8 +131,16 @@ def test_plotly_takes_every_figure_and_reads_no_markup_from_names(
     assert len(figures) == 6
     for figure in figures:
         Figure(data=figure["data"], layout=figure["layout"])
-    run = {"label": "<b>x</b>", "training": {"student": [{"epoch": 1, "loss": 1.0}]}}
-    other = {"label": "y", "training": {"student": [{"epoch": 1, "loss": 2.0}]}}
+    run = {
+        "label": "<b>x</b>",
+        "selected_epoch": 1,
+        "training": {"student": [{"epoch": 1, "loss": 1.0}]},
+    }
+    other = {
+        "label": "y",
+        "selected_epoch": 1,
+        "training": {"student": [{"epoch": 1, "loss": 2.0}]},
+    }
     (drawn,) = report_figures.training([run, other])
     assert drawn.title == "Student: loss"
     assert [each["name"] for each in drawn.data] == ["&lt;b&gt;x&lt;/b&gt;", "y"]
