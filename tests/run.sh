@@ -5,6 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python3}
+unset PYTHONDONTWRITEBYTECODE  # else each of the hundreds of processes that tests start compiles the same sources
 named=
 for word in "$@"; do
   if [[ $word != -* && -e ${word%%::*} ]]; then named=yes; fi

@@ -10,7 +10,6 @@ import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from torch import Tensor
-from torchmetrics.functional.classification import multiclass_calibration_error
 
 from pointcmt_cli.engine.evaluation.schema import Bin, Calibration
 
@@ -60,6 +59,8 @@ def calibration_error(probabilities: Tensor, labels: NDArray[np.int64]) -> float
     many = probabilities.shape[1]
     if many == 1:
         return 0.0
+    from torchmetrics.functional.classification import multiclass_calibration_error  # takes 1 s
+
     return float(
         multiclass_calibration_error(
             probabilities.float(), target, many, n_bins=BINS, norm="l1", validate_args=False

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from pointcmt_cli.engine.training.stored import Scores
 from pointcmt_cli.errors import DataError
@@ -68,6 +67,10 @@ def scores(logits: Tensor, labels: NDArray[np.int64] | Tensor, classes: Sequence
     if many == 1:  # torchmetrics has no multiclass metric of a single class; it is always right
         confusion = torch.tensor([[len(target)]])
     else:
+        from torchmetrics.functional.classification import (  # takes 1 s
+            multiclass_confusion_matrix,
+        )
+
         confusion = multiclass_confusion_matrix(guess, target, many, validate_args=False)  # (K, K)
     right, counts, guessed = confusion.diag(), confusion.sum(dim=1), confusion.sum(dim=0)  # (K,)
     recall = right.double() / counts

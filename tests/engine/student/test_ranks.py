@@ -86,15 +86,10 @@ def works(tmp_path: Path, *names: str) -> list[Path]:
 
 
 def test_parts_of_a_batch_make_the_whole() -> None:
-    done = run(2, "ranks_worker", "pointnet2,bias=False")
+    networks = ["pointnet2,bias=False", "pointnet,transforms=True", "dgcnn", "pct", "rscnn"]
+    done = run(3, "ranks_worker", *networks)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "all alike\n"
-
-
-@pytest.mark.slow
-def test_parts_of_a_batch_make_the_whole_for_every_kind_of_network() -> None:
-    done = run(3, "ranks_worker", "pointnet,transforms=True", "dgcnn", "pct", "rscnn")
-    assert done.returncode == 0, done.stderr
 
 
 def test_two_processes_train_as_one(tmp_path: Path) -> None:
