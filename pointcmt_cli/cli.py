@@ -97,7 +97,7 @@ def main() -> None:
         try:
             app()
         except PointCMTError as error:
-            if error.tell or (error.tell is None and launched.rank() == 0):
+            if _has_the_word(error.tell):
                 typer.echo(f"pointcmt: {error}", file=voice)
             sys.exit(error.exit_status)
         except KeyboardInterrupt:
@@ -106,5 +106,18 @@ def main() -> None:
         except OSError as error:
             if error.errno not in OF_THE_FILE or error.filename is None:
                 raise
-            typer.echo(f"pointcmt: {error.filename}: {error.strerror}", file=voice)
+            if _has_the_word(None):
+                typer.echo(f"pointcmt: {error.filename}: {error.strerror}", file=voice)
             sys.exit(1)
+
+
+def _has_the_word(tell: bool | None) -> bool:
+    """Whether this process is the one to say an error; None: nobody has asked yet which of a job's processes is.
+
+    It cannot simply be the first one: torchrun ends all as soon as one has failed, and that one may be another.
+    """
+    if tell is not None or launched.world() == 1:
+        return tell is not False
+    from pointcmt_cli.engine.student.ending import claim
+
+    return claim()

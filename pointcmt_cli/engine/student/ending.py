@@ -31,7 +31,7 @@ class _Ended(KeyboardInterrupt):
 @contextmanager
 def told_once(job: Saves) -> Iterator[None]:
     """Turn what ends this process into the job's one line."""
-    store = _store()
+    store = _store()  # while torchrun is there for certain
     before = _on_sigterm(_end)
     try:
         yield
@@ -70,6 +70,14 @@ def of_a_lost_peer(error: BaseException) -> bool:
     names = ("gloo", "NCCL", "ProcessGroup")
     plain = isinstance(error, RuntimeError) and any(name in str(error) for name in names)
     return plain or isinstance(error, dist.DistError)
+
+
+def claim() -> bool:
+    """The word, for an error of a process that has not joined its job yet; for the first that asks."""
+    try:
+        return _claim(_store())
+    except RuntimeError:
+        return True
 
 
 def _store() -> Any:
