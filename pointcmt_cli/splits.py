@@ -4,6 +4,8 @@ In: a shape's name; out: its split, the same on every machine.
 """
 
 import hashlib
+from collections import Counter
+from collections.abc import Iterable
 from typing import Final
 
 TRAIN: Final = "train"
@@ -11,6 +13,9 @@ HELD_OUT: Final = "held-out"
 """What is set apart of train, which every selection uses; in keys and columns: `held_out`, see `key_of`."""
 TEST: Final = "test"
 SPLITS = (TRAIN, HELD_OUT, TEST)
+UNLABELLED: Final = "unlabelled"
+"""Shapes of no known class, to learn from without their labels: their label is NO_LABEL."""
+NO_LABEL: Final = -1
 SPLIT_OF_FOLDER = {"train": TRAIN, "val": HELD_OUT, "held-out": HELD_OUT, "test": TEST}
 """The folders by whose name a data set says what is in which split."""
 FOLDER_OF_SPLIT = {TRAIN: "train", HELD_OUT: "val", TEST: "test"}
@@ -22,6 +27,14 @@ OLD = "val"
 def named(said: str) -> str:
     """The split that a file speaks of."""
     return HELD_OUT if said == OLD else said
+
+
+def counts_of(splits: Iterable[str]) -> dict[str, int]:
+    """Shapes per split; the unlabelled only where there are some."""
+    found = Counter(splits)
+    return {
+        split: found[split] for split in (*SPLITS, UNLABELLED) if split in SPLITS or found[split]
+    }
 
 
 def key_of(split: str) -> str:

@@ -7,7 +7,7 @@ from pointcmt_cli.data.folders.layouts import benchmark
 from pointcmt_cli.data.folders.trees import FLAT, Found, Kind, flat, subfolders, tree
 from pointcmt_cli.errors import DataError, PointCMTError, UsageError
 from pointcmt_cli.records import counted
-from pointcmt_cli.splits import HELD_OUT, SPLITS, split_of
+from pointcmt_cli.splits import HELD_OUT, counts_of, split_of
 
 _EXPECTED = (
     "expected CLASS/train/NAME.off and CLASS/test/NAME.off, or CLASS/NAME.off "
@@ -52,9 +52,8 @@ class Source:
     """What was left out and why, one line each."""
 
     def counts(self) -> dict[str, int]:
-        """Shapes per split."""
-        splits = [item.split for item in self.items]
-        return {split: splits.count(split) for split in SPLITS}
+        """Shapes per split; the unlabelled only where there are some."""
+        return counts_of(item.split for item in self.items)
 
     @property
     def summary(self) -> str:

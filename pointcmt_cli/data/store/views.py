@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pointcmt_cli.data.store import codec, hdf5
 from pointcmt_cli.errors import DataError
 from pointcmt_cli.files import digest
-from pointcmt_cli.splits import SPLITS, named
+from pointcmt_cli.splits import counts_of, named
 from pointcmt_cli.wording import one_line
 
 VIEWS_FORMAT = "pointcmt-views"
@@ -37,9 +37,9 @@ class ShapeSet:
     points: NDArray[np.float32]
     """(S, P, 3) in the unit sphere."""
     labels: NDArray[np.int64]
-    """(S,)."""
+    """(S,), NO_LABEL of the unlabelled."""
     splits: NDArray[np.str_]
-    """(S,) TRAIN, HELD_OUT or TEST."""
+    """(S,) TRAIN, HELD_OUT, TEST or UNLABELLED."""
     names: list[str]
     classes: list[str]
     attributes: dict[str, Any]
@@ -55,8 +55,8 @@ class ShapeSet:
         return np.flatnonzero(self.splits == split)
 
     def counts(self) -> dict[str, int]:
-        """Shapes per split."""
-        return {split: len(self.rows(split)) for split in SPLITS}
+        """Shapes per split; the unlabelled only where there are some."""
+        return counts_of(self.splits.tolist())
 
 
 @dataclass(frozen=True)
