@@ -56,13 +56,19 @@ class MadeBy(TypedDict):
     ]
 
 
+def command() -> list[str] | None:
+    """What was typed, word by word; None: a stage was called from Python."""
+    words = TYPED.get()
+    return None if words is None else ["pointcmt", *words]
+
+
 def record(inputs: Mapping[str, tuple[Path, str | None]], *distributions: str) -> MadeBy:
     """Of the run that calls it, which used plug-ins of these distributions."""
-    typed = TYPED.get()
+    typed = command()
     libraries = [name for name in LIBRARIES if name in sys.modules]
     named = {name: _version(name) for name in ("pointcmt", *libraries, *distributions)}
     return {
-        "command": shlex.join(("pointcmt", *typed)) if typed is not None else None,
+        "command": shlex.join(typed) if typed else None,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {"python": platform.python_version(), **{k: v for k, v in named.items() if v}},
         "commit": commit(),
@@ -90,11 +96,11 @@ def without_folders(made: Mapping[str, Any]) -> dict[str, Any]:
     def name(word: str) -> str:
         return Path(word).name if Path(word).is_absolute() else word
 
-    command = made.get("command")
+    typed = made.get("command")
     inputs = {key: {**each, "path": name(each["path"])} for key, each in made["inputs"].items()}
     return {
         **made,
-        "command": shlex.join(map(name, shlex.split(command))) if command else None,
+        "command": shlex.join(map(name, shlex.split(typed))) if typed else None,
         "inputs": inputs,
     }
 

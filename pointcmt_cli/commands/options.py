@@ -1,6 +1,6 @@
 """A command's options, made from its stage's config. In: a dataclass of Settings; out: a function that Typer can call.
 
-Every command made here also takes `--config FILE` and `--print-config`.
+A command that has settings to keep, and not arguments alone, also takes `--config FILE` and `--print-config`.
 """
 
 import inspect
@@ -32,10 +32,11 @@ def of(stage: type, **instead: Setting | None) -> Callable[[Callable[..., None]]
         kinds = {name: kind for name, (kind, _) in taken.items()}
         kinds |= {each.name: get_args(each.annotation)[0] for each in own}
         sources = {name: each.source for name, (_, each) in taken.items()}
+        has_options = not all(each.argument for _, each in taken.values())
 
         def run(context: typer.Context, **given: Any) -> None:
-            given.pop("config")
-            if given.pop("print_config"):
+            given.pop("config", None)
+            if given.pop("print_config", False):
                 typer.echo(
                     settings_printed.written(context, given, kinds, infos, sources), nl=False
                 )
@@ -52,7 +53,7 @@ def of(stage: type, **instead: Setting | None) -> Callable[[Callable[..., None]]
             ),
             *(parameter(stage, name, *each) for name, each in taken.items()),
             *(each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own),
-            *settings_file.parameters(kinds),
+            *(settings_file.parameters(kinds) if has_options else []),
         ]
         parameters.sort(key=lambda each: each.default is not inspect.Parameter.empty)
         parameters = [

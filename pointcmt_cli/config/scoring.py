@@ -79,8 +79,6 @@ class EvaluateConfig:
     seed: Seed = 0
     """Of votes, corruptions, rotations and the bootstrap; no training is repeated."""
     device: DeviceSetting = "auto"
-    command: tuple[str, ...] = ()
-    """What was typed; kept in the document."""
 
 
 @dataclass(frozen=True)

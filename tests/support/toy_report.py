@@ -11,6 +11,7 @@ from pointcmt_cli.data.store.features import read_features, write_features
 from pointcmt_cli.data.store.views import read_shapes
 from pointcmt_cli.engine.report.report import report
 from pointcmt_cli.engine.training import checkpoint
+from pointcmt_cli.provenance import TYPED
 from pointcmt_cli.records import Note, Result
 from toy_student import clouds, save, write_data
 
@@ -49,10 +50,16 @@ def make(work: Path, classes: list[str], names: tuple[str, ...] = ("first",)) ->
             )
 
 
-def run(work: Path, out: Path, *names: str, **options: Any) -> tuple[dict[str, Any], list[str]]:
+def run(
+    work: Path, out: Path, *names: str, typed: tuple[str, ...] | None = None, **options: Any
+) -> tuple[dict[str, Any], list[str]]:
     """The document and the notes of a report in the folder `out`."""
     checkpoints = tuple(work / f"{name}.pt" for name in names or ("first",))
     config = EvaluateConfig(checkpoints, work=work, device="cpu", **options)
-    records = list(report(config, out))
+    token = TYPED.set(typed)
+    try:
+        records = list(report(config, out))
+    finally:
+        TYPED.reset(token)
     assert isinstance(records[-1], Result)
     return dict(records[-1].values), [each.text for each in records if isinstance(each, Note)]

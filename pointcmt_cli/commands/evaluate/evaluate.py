@@ -1,7 +1,5 @@
 """`pointcmt evaluate`: checkpoints in, scores out."""
 
-import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -73,7 +71,6 @@ def scored(config: EvaluateConfig, report: Path | None) -> Document:
     from pointcmt_cli.engine.evaluation.evaluate import evaluate as stage
     from pointcmt_cli.engine.report.report import report as with_report
 
-    config = replace(config, command=("pointcmt", *sys.argv[1:]))
     records = stage(config) if report is None else with_report(config, report)
     return cast(Document, console.follow(records, resumes=False))
 

@@ -23,6 +23,7 @@ from pointcmt_cli.engine.training.stored import Metrics, Row, Stage
 from pointcmt_cli.engine.training.trained import Trained, same_data
 from pointcmt_cli.errors import DataError, PluginError
 from pointcmt_cli.files import plain
+from pointcmt_cli.provenance import command
 from pointcmt_cli.splits import HELD_OUT, TEST, TRAIN
 
 SCHEMA: Final = "pointcmt-evaluation"
@@ -47,7 +48,7 @@ def document(config: EvaluateConfig, path: Path, shapes: ShapeSet, runs: Sequenc
             "python": platform.python_version(),
             **{name: version(name) for name in DISTRIBUTIONS},
         },
-        "command": list(config.command) or None,
+        "command": command(),
         "units": UNITS,
         "data": {
             "path": str(path),

@@ -35,7 +35,7 @@ PATIENCE = 30
 class Futures(ParallelBackendBase):  # type: ignore[misc]
     """A joblib backend over `submit(function, *arguments)`, whose futures call back however they end.
 
-    `lost` are the errors by which the cluster says that it has given a shape up, `gone` those that say it is no more.
+    `lost` is the error by which the cluster says that it has given a shape up, `gone` the one that says it is no more.
     """
 
     supports_retrieve_callback = True
@@ -45,12 +45,12 @@ class Futures(ParallelBackendBase):  # type: ignore[misc]
         cluster: str,
         submit: Callable[..., Any],
         workers: int,
-        lost: tuple[type[BaseException], ...],
-        gone: tuple[type[BaseException], ...] = (),
+        lost: type[BaseException],
+        gone: type[BaseException],
     ) -> None:
         super().__init__(nesting_level=0)
         self.cluster, self.workers, self.lost = cluster, workers, lost
-        self.gone: tuple[type[BaseException], ...] = (CancelledError, ConnectionError, *gone)
+        self.gone = (CancelledError, ConnectionError, gone)
         self._submit = submit
         self.caller = ThreadPoolExecutor(1)
         """Calls back, and so hands out the next shape, beside the client's own thread."""
@@ -126,29 +126,15 @@ def _connected(address: str) -> Iterator[tuple[Futures, str | None]]:
         raise PointCMTError(
             missing_package(f"--cluster {address}", "distributed", "dask")
         ) from error
-    silent = f"{address} does not answer as a Dask scheduler does"
-    with _reached(address) as connection:
-        try:
-            greeting = connection.recv(8)  # how many parts a message has; a scheduler speaks first
-        except OSError as error:
-            raise PointCMTError(silent) from error
-    if not 0 < int.from_bytes(greeting, "little") < MANY_PARTS:
-        raise PointCMTError(silent)
-    scheduler = f"tcp://{urlsplit(address).netloc}"
-    try:
-        client = distributed.Client(scheduler, timeout=REACH, set_as_default=False)
-    except OSError as error:
-        raise PointCMTError(silent) from error
-    with client:
+    with _client(distributed, address) as client:
         start = f"`dask worker {urlsplit(address).netloc} --nthreads 1`"
         try:
             client.wait_for_workers(1, timeout=PATIENCE)
         except TimeoutError as error:
             raise PointCMTError(f"{address} has no workers; {start} starts one") from error
         for worker, found in client.run(version, "pointcmt", on_error="return").items():
-            if isinstance(
-                found, Exception
-            ):  # it would end at the first shape, and another be waited for
+            # it would end at the first shape, and another be waited for
+            if isinstance(found, Exception):
                 raise PointCMTError(
                     f"{address}: its worker {worker} lacks pointcmt: install it on every machine of the cluster"
                 )
@@ -161,7 +147,24 @@ def _connected(address: str) -> Iterator[tuple[Futures, str | None]]:
             )
         submit = functools.partial(client.submit, pure=False)
         lost, gone = distributed.scheduler.KilledWorker, distributed.comm.CommClosedError
-        yield Futures(address, submit, len(threads), (lost,), (gone,)), note
+        yield Futures(address, submit, len(threads), lost, gone), note
+
+
+def _client(distributed: Any, address: str) -> Any:
+    """Of a scheduler that answers as one."""
+    silent = PointCMTError(f"{address} does not answer as a Dask scheduler does")
+    with _reached(address) as connection:
+        try:
+            greeting = connection.recv(8)  # how many parts a message has; a scheduler speaks first
+        except OSError as error:
+            raise silent from error
+    if not 0 < int.from_bytes(greeting, "little") < MANY_PARTS:
+        raise silent
+    scheduler = f"tcp://{urlsplit(address).netloc}"
+    try:
+        return distributed.Client(scheduler, timeout=REACH, set_as_default=False)
+    except OSError as error:
+        raise silent from error
 
 
 def _reached(address: str) -> socket.socket:

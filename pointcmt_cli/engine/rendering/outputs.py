@@ -89,13 +89,15 @@ class ViewsFile:
         self._existing = existing
         return self._reused.keys()
 
-    def begin(self) -> Records:
+    def begin(self) -> Note | None:
         """Before the first shape is drawn: say how many the file will lose."""
         source = self.plan.source
         names = self._existing.names if self._existing and not self.only else []
-        if gone := set(names) - {item.name for item in source.items}:
-            lost = f"{len(gone)} shapes of {self.path} are no longer in {source.root}"
-            yield Note(f"{lost}: they will be removed", warning=True)
+        gone = set(names) - {item.name for item in source.items}
+        if not gone:
+            return None
+        lost = f"{len(gone)} shapes of {self.path} are no longer in {source.root}"
+        return Note(f"{lost}: they will be removed", warning=True)
 
     def finish(self, items: Sequence[Item]) -> Records:
         """Put the shapes into one file, where it does not hold exactly them already."""
@@ -186,13 +188,12 @@ class PictureFolder:
             }
         return self._reused
 
-    def begin(self) -> Records:
+    def begin(self) -> None:
         """Before the first picture is written: views.json says what all are made with."""
         plan = self.plan
         cameras = camera_matrices(plan.settings, plan.cameras)
         stored = attributes(plan.settings, plan.source, plan.cameras)
         self.pictures.write_metadata({**stored, **{k: v.tolist() for k, v in cameras.items()}})
-        yield from ()  # pictures of other shapes stay: `finish` names them
 
     def finish(self, items: Sequence[Item]) -> Records:
         """Name pictures that a reader of the folder would take for shapes of this source; the others are there."""

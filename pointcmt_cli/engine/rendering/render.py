@@ -41,7 +41,8 @@ def render(config: RenderConfig) -> Records:
         if done and missing:
             shapes = counted(done, "shape is", "shapes are")
             yield Note(f"{shapes} drawn already, {len(missing)} to go")
-        yield from output.begin()
+        if note := output.begin():
+            yield note
         failures = yield from _draw(plan, missing, done, output, laps)
         items = yield from _present(plan, reused, missing, failures)
         yield from output.finish(items)

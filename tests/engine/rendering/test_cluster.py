@@ -198,7 +198,7 @@ def test_another_version_and_folders_that_are_not_shared(tmp_path: Path) -> None
 def test_a_cluster_that_is_gone(told: BaseException) -> None:
     future: Future[Any] = Future()
     future.set_exception(told)
-    backend = Futures("dask://here:1", print, 1, lost=(), gone=(OSError,))
+    backend = Futures("dask://here:1", print, 1, lost=EOFError, gone=OSError)
     message = "^dask://here:1 is gone; run the same command again to continue$"
     with pytest.raises(PointCMTError, match=message):
         backend.retrieve_result_callback((future, (None, None)))

@@ -62,7 +62,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]
     """One checkpoint of hostile class names, every robustness measure: folder, document and page."""
     work = tmp_path_factory.mktemp("report")
     toy_report.make(work, toy_report.HOSTILE, ("first", "second"))
-    document, notes = toy_report.run(work, work / "out", votes=2, corrupt="all", command=("a b",))
+    document, notes = toy_report.run(work, work / "out", votes=2, corrupt="all", typed=("a b",))
     assert notes[-3:] == [
         f"{work}/out/{name} written" for name in ("report.html", "evaluation.json", "MODEL_CARD.md")
     ]
@@ -291,9 +291,7 @@ def test_the_page_says_what_it_has_not_got_and_a_plain_student_has_no_teacher(
 
 def test_robustness_over_seeds_has_a_table_of_its_own(tmp_path: Path) -> None:
     toy_report.make(tmp_path, CLASSES, ("one", "two"))
-    document, _ = toy_report.run(
-        tmp_path, tmp_path / "out", "one", "two", corrupt="modelnet-c", command=("a",)
-    )
+    document, _ = toy_report.run(tmp_path, tmp_path / "out", "one", "two", corrupt="modelnet-c")
     (group,) = document["groups"]
     clean, mce = (group["robustness"]["modelnet-c"][key] for key in ("clean", "mce"))
     assert mce["std"] > 0
