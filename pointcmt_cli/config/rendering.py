@@ -69,11 +69,11 @@ class RenderConfig:
     up: Annotated[
         Axis | None,
         Setting(
-            "The axis of the source that points up; by default y for .glb, z for all others. "
-            "Stored shapes are z up.",
+            "The axis of the source that points up; by default y for .glb and the benchmarks' point layouts, z for "
+            "all others. Stored shapes are z up.",
             VIEWS,
             shown=False,
-            source="the specification of .glb",
+            source="the specification of .glb; the code of the benchmarks' authors",
         ),
     ] = None
     color: Annotated[

@@ -10,10 +10,14 @@ from pathlib import Path
 
 from pointcmt_cli.data.folders.benchmark_h5 import read_labels
 from pointcmt_cli.data.folders.scanobjectnn import scanobjectnn
-from pointcmt_cli.data.folders.trees import Entry, Found
+from pointcmt_cli.data.folders.trees import Entry, Found, Up
 from pointcmt_cli.errors import DataError, UsageError
 from pointcmt_cli.splits import TEST, TRAIN
 from pointcmt_cli.wording import one_line
+
+_UP = Up("y", "as PointNet's own code takes it")
+"""provider.py's rotate_point_cloud, "along up direction", turns about y: in charlesq34/pointnet for the HDF5 files, in
+charlesq34/pointnet2, utils, for the resampled ones."""
 
 
 def benchmark(root: Path, variant: str | None) -> Found | None:
@@ -41,7 +45,7 @@ def modelnet_h5(root: Path, variant: str | None) -> Found | None:
             ]
     if len({(entry.label, entry.stem) for entry in entries}) < len(entries):
         entries = [replace(entry, stem=_row_name(entry.path, entry.row or 0)) for entry in entries]
-    return Found("modelnet40_ply_hdf5_2048", "cloud", classes, entries)
+    return Found("modelnet40_ply_hdf5_2048", "cloud", classes, entries, up=_UP)
 
 
 def modelnet_normal_resampled(root: Path, variant: str | None) -> Found | None:
@@ -64,7 +68,7 @@ def modelnet_normal_resampled(root: Path, variant: str | None) -> Found | None:
     if entries and not any(entry.path.is_file() for entry in entries):
         return None  # the lists alone, beside something else
     chosen = name if len(lists) > 1 else None
-    return Found(f"{name}_normal_resampled", "cloud", classes, entries, chosen)
+    return Found(f"{name}_normal_resampled", "cloud", classes, entries, chosen, up=_UP)
 
 
 def _which(root: Path, lists: list[str], variant: str | None) -> str:

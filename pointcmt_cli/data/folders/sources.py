@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pointcmt_cli.data.folders.layouts import benchmark
-from pointcmt_cli.data.folders.trees import FLAT, Found, Kind, flat, subfolders, tree
+from pointcmt_cli.data.folders.trees import FLAT, Found, Kind, Up, flat, subfolders, tree
 from pointcmt_cli.errors import DataError, PointCMTError, UsageError
 from pointcmt_cli.records import counted
 from pointcmt_cli.splits import HELD_OUT, counts_of, split_of
@@ -50,6 +50,8 @@ class Source:
     items: list[Item]
     notes: tuple[str, ...] = ()
     """What was left out and why, one line each."""
+    up: Up | None = None
+    """The axis of its files that points up; None: as each file's format says."""
 
     def counts(self) -> dict[str, int]:
         """Shapes per split; the unlabelled only where there are some."""
@@ -60,9 +62,10 @@ class Source:
         """One line for the reader."""
         counts = ", ".join(f"{count} {split}" for split, count in self.counts().items())
         variant = f" {self.variant}" if self.variant else ""
+        up = f", {self.up.axis} up ({self.up.said_by})" if self.up else ""
         return (
             f"{self.root}: {self.layout}{variant}, {counted(len(self.classes), 'class', 'classes')}, "
-            f"{self.shapes} ({counts})"
+            f"{self.shapes} ({counts}){up}"
         )
 
     @property
@@ -98,7 +101,8 @@ def recognise(
         raise UsageError(f"--variant {variant}: {root} is a {found.layout}, which has no variants")
     items = _items(found, test_fraction, held_out_fraction)
     _check_names(root, items)
-    return Source(root, found.layout, found.variant, found.kind, found.classes, items, found.notes)
+    about = (found.layout, found.variant, found.kind, found.classes)
+    return Source(root, *about, items, found.notes, found.up)
 
 
 def check_classes(source: Source) -> None:

@@ -9,8 +9,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
+from pointcmt_cli.config import Axis
 from pointcmt_cli.data.formats.ply import HEADER_BYTES, ply_header
 from pointcmt_cli.data.formats.text import UnreadableError
 from pointcmt_cli.errors import DataError
@@ -21,6 +22,13 @@ MESH_ENDINGS = frozenset({".off", ".obj", ".ply", ".stl", ".glb"})
 CLOUD_ENDINGS = frozenset({".npy", ".npz", ".ply", ".xyz", ".txt", ".pcd"})
 FLAT = "folder"
 """How the layout is named whose shapes lie in no class folder."""
+
+
+class Up(NamedTuple):
+    """The axis of the files that points up."""
+
+    axis: Axis
+    said_by: str
 
 
 @dataclass(frozen=True)
@@ -46,6 +54,8 @@ class Found:
     entries: list[Entry]
     variant: str | None = None
     notes: tuple[str, ...] = ()
+    up: Up | None = None
+    """None: as each file's format says."""
 
 
 def subfolders(folder: Path) -> list[Path]:

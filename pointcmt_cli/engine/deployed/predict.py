@@ -60,6 +60,8 @@ def predict(config: PredictConfig) -> Records:
     predictor = open_predictor(config.checkpoint, config.work, config.device)
     up = config.up or predictor.up
     yield Note(f"{predictor.description['checkpoint']}: {len(predictor.classes)} classes")
+    if up is not None and config.up is None:
+        yield Note(f"files are read {up} up, as its data set was (--up says otherwise)")
     if config.checkpoint.suffix == ".pt2":
         text = (
             f"{config.checkpoint} can hold code, which has now run: open only files that you trust"

@@ -15,6 +15,7 @@ from pointcmt_cli.data.cameras import rigs
 from pointcmt_cli.data.cameras.rigs import Cameras
 from pointcmt_cli.data.folders import selection, sources
 from pointcmt_cli.data.folders.sources import Item, Source
+from pointcmt_cli.data.folders.trees import Up
 from pointcmt_cli.data.pictures import given
 from pointcmt_cli.data.pictures.contact_sheet import picture_format
 from pointcmt_cli.data.pictures.given import PictureTree
@@ -82,6 +83,8 @@ def make_plan(config: RenderConfig) -> Generator[Record, None, Plan]:
     source = sources.recognise(
         config.source, config.test_fraction, config.held_out_fraction, config.variant
     )
+    if config.up:
+        source = replace(source, up=Up(config.up, "--up"))
     if target == "views":
         sources.check_classes(source)
     yield Note(source.summary)
@@ -98,7 +101,7 @@ def make_plan(config: RenderConfig) -> Generator[Record, None, Plan]:
         chosen = [item for item in tree.items if item.name in names]
         source = replace(source, items=tree.items)
         resize = {"resize": config.image_size is not None}
-        per_shape = picture_settings(config, tree)
+        per_shape = picture_settings(config, source, tree)
         return Plan(config, target, out, source, chosen, cameras, resize, per_shape)
     options, per_shape = renderer_options(config), shape_settings(config, source, cameras)
     return Plan(config, target, out, source, chosen, cameras, options, per_shape)

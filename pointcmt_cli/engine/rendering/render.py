@@ -108,7 +108,7 @@ def _job(plan: Plan, output: ViewsFile | PictureFolder) -> Job:
         cameras=plan.cameras,
         points=plan.config.points or POINTS,
         color=plan.config.color,
-        up=plan.config.up,
+        up=plan.source.up.axis if plan.source.up else None,
         shards=output.shards,
         parent=os.getpid(),
         pictures=output.pictures,

@@ -48,7 +48,7 @@ def shape_settings(config: RenderConfig, source: Source, cameras: Cameras) -> di
         "projection": cameras.projection,
         "margin": MARGIN if config.margin is None else config.margin,
         "image_size": cameras.size,
-        "up": config.up or OWN_AXIS,
+        "up": source.up.axis if source.up else OWN_AXIS,
         "color": config.color,
         "shading": config.shading,
         "points": config.points or POINTS,
@@ -60,11 +60,11 @@ def shape_settings(config: RenderConfig, source: Source, cameras: Cameras) -> di
     }
 
 
-def picture_settings(config: RenderConfig, tree: PictureTree) -> dict[str, Any]:
+def picture_settings(config: RenderConfig, source: Source, tree: PictureTree) -> dict[str, Any]:
     """What decides the points and views of a shape whose pictures come from elsewhere, beside those; no cameras."""
     return {
         "image_size": config.image_size or tree.size,
-        "up": config.up or OWN_AXIS,
+        "up": source.up.axis if source.up else OWN_AXIS,
         "color": config.color,
         "points": config.points or POINTS,
         "renderer": PICTURES,

@@ -59,7 +59,7 @@ class Trained:
 
     @property
     def up(self) -> Axis | None:
-        """The axis that pointed up in the files of its data set, where `render` was told; None: each file's own."""
+        """The axis that pointed up in the files of its data set, as `render` recorded it; None: each file's own."""
         return up_of(self.values["provenance"])
 
     @property
