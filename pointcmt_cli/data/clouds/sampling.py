@@ -19,7 +19,8 @@ def sample_points(shape: Shape, count: int) -> NDArray[np.float32]:
     """Draw points (count, 3): mean 0, the farthest at distance 1 (the field's `pc_normalize`).
 
     Meshes: uniformly by area. Clouds: a random subset of their points, or, where they have fewer, all of them once
-    and then random repeats. Always in random order, so that the first few are a fair cloud too.
+    and then random repeats (`available` tells how many are none). Always in random order, so that the first few are a
+    fair cloud too.
     """
     generator = _generator(shape.name)
     if shape.faces is None:
@@ -27,6 +28,31 @@ def sample_points(shape: Shape, count: int) -> NDArray[np.float32]:
     else:
         points = _from_mesh(shape.vertices, shape.faces, count, generator)
     return into_unit_sphere(points, points.mean(axis=0))[0]
+
+
+def available(clouds: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Of each stored cloud (S, P, 3), how many points its source gave: P, or those before the repeats that fill it up.
+
+    Found by looking, so of files of any age; a repeat is its point to the last bit.
+    """
+    return np.array([_available(cloud) for cloud in clouds], np.int64)
+
+
+def is_filled(clouds: NDArray[np.float32]) -> bool:
+    """Whether one of them ends in a repeat, which costs little to see."""
+    return any(_ends_in_repeat(cloud) for cloud in clouds)
+
+
+def _available(cloud: NDArray[np.float32]) -> int:
+    if not _ends_in_repeat(cloud):
+        return len(cloud)
+    rows = np.ascontiguousarray(cloud).view(f"V{cloud.strides[0]}").ravel()
+    _, first = np.unique(rows, return_index=True)
+    return int(first.max()) + 1
+
+
+def _ends_in_repeat(cloud: NDArray[np.float32]) -> bool:
+    return bool((cloud[:-1] == cloud[-1]).all(axis=1).any())
 
 
 def _generator(name: str) -> np.random.Generator:

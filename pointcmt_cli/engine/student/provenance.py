@@ -7,6 +7,8 @@ import torch
 
 from pointcmt_cli import discovery
 from pointcmt_cli.config import DistillConfig, deciding
+from pointcmt_cli.data.clouds.augmentation import FROM_AVAILABLE
+from pointcmt_cli.data.clouds.sampling import is_filled
 from pointcmt_cli.data.store.features import Features
 from pointcmt_cli.engine.training.beside import differences
 from pointcmt_cli.engine.training.finished import other_file
@@ -28,6 +30,7 @@ def run_key(config: DistillConfig, features: Features, device: torch.device) -> 
     ]
     versions = [(plugin.distribution, plugin.version) for plugin in plugins]
     first = [_init_digest(config)] if config.init else []
+    first += [FROM_AVAILABLE] if is_filled(features.shapes.points) else []
     return digest(settings, features.shapes.digest, versions, device.type, *first)
 
 

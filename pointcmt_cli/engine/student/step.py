@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from pointcmt_cli.config import DistillConfig, Precision
 from pointcmt_cli.data.clouds.augmentation import augment
+from pointcmt_cli.data.clouds.sampling import available, is_filled
 from pointcmt_cli.data.store.features import Features
 from pointcmt_cli.engine.training import setup
 from pointcmt_cli.models.classifier import Classifier
@@ -29,6 +30,11 @@ class Resident:
             return torch.from_numpy(values[rows]).to(device)
 
         self.points = put(features.shapes.points)
+        self.available = None
+        """(S,) where a cloud is filled up with repeats: how many of its points are none."""
+        if is_filled(features.shapes.points[rows]):
+            counts = available(features.shapes.points[rows])
+            self.available = torch.from_numpy(counts).to(device)
         self.labels = put(features.shapes.labels)
         self.teacher_features = put(features.teacher_features)
         self.teacher_logits = put(features.teacher_logits)
@@ -41,7 +47,8 @@ class Resident:
         order = torch.randperm(len(self.labels), generator=numbers, device=numbers.device)
         for rows in torch.split(order, config.batch_size):
             if len(rows) > 1:  # batch norm needs two
-                yield rows, augment(self.points[rows], config.points, numbers)
+                given = None if self.available is None else self.available[rows]
+                yield rows, augment(self.points[rows], config.points, numbers, given)
 
     def steps(self, config: DistillConfig) -> int:
         """Steps per epoch."""

@@ -13,7 +13,8 @@ import torch
 from torch import nn
 
 from pointcmt_cli.config import DistillConfig
-from pointcmt_cli.data.clouds.augmentation import draw
+from pointcmt_cli.data.clouds.augmentation import FROM_AVAILABLE, draw
+from pointcmt_cli.data.clouds.sampling import available, is_filled
 from pointcmt_cli.data.store.features import Features
 from pointcmt_cli.engine.student.step import Meter
 from pointcmt_cli.engine.training import checkpoint, setup
@@ -53,6 +54,7 @@ def train_generator(
 
     inputs = torch.from_numpy(features.teacher_features).to(device)
     clouds = torch.from_numpy(features.shapes.points).to(device)
+    given = torch.from_numpy(available(features.shapes.points)).to(device)
     train = torch.from_numpy(features.shapes.rows(TRAIN)).to(device)
     optimizer = torch.optim.Adam(generator.parameters(), lr=config.generator_lr)
     resume = Resume(config.generator, key)
@@ -67,7 +69,7 @@ def train_generator(
         meter = Meter("generator", epoch)
         with setup.seeded(config.seed, "generator epoch", epoch):
             for rows in batches:
-                target = draw(clouds[rows], generator.points, numbers)
+                target = draw(clouds[rows], generator.points, numbers, given[rows])
                 loss = generator_loss(generator(inputs[rows]), target)
                 meter.add({"loss": loss})
                 optimizer.zero_grad(set_to_none=True)
@@ -110,7 +112,8 @@ def generator_key(config: DistillConfig, features: Features, device: torch.devic
         config.generator_lr,
         device.type,
     )
-    return digest("generator", settings, config.seed, features.shapes.digest)
+    filled = [FROM_AVAILABLE] if is_filled(features.shapes.points) else []
+    return digest("generator", settings, config.seed, features.shapes.digest, *filled)
 
 
 def default_generators(config: DistillConfig) -> tuple[Path, Path]:
@@ -147,7 +150,9 @@ def held_out_emd(
     rows = features.shapes.rows(HELD_OUT)
     rows = rows if len(rows) else features.shapes.rows(TRAIN)
     clouds = torch.from_numpy(features.shapes.points[rows]).to(device)
-    target = draw(clouds, generator.points, setup.stream(config.seed, "generator held-out"))
+    given = torch.from_numpy(available(features.shapes.points[rows])).to(device)
+    numbers = setup.stream(config.seed, "generator held-out")
+    target = draw(clouds, generator.points, numbers, given)
     generator.eval()
     with torch.no_grad():
         made = generator(torch.from_numpy(features.teacher_features[rows]).to(device))

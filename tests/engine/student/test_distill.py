@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -17,8 +18,12 @@ from typer.testing import CliRunner
 
 from pointcmt_cli.cli import app
 from pointcmt_cli.config import DistillConfig
+from pointcmt_cli.data.store.features import read_features
 from pointcmt_cli.engine.evaluation.document import training
 from pointcmt_cli.engine.student.distill import distill
+from pointcmt_cli.engine.student.provenance import run_key
+from pointcmt_cli.engine.student.step import Resident
+from pointcmt_cli.engine.student.train_generator import generator_key
 from pointcmt_cli.engine.training import checkpoint
 from pointcmt_cli.engine.training.trained import open_trained
 from pointcmt_cli.errors import DataError, PointCMTError, StaleError, UsageError
@@ -373,3 +378,20 @@ def test_a_runs_own_config_trains_the_same_weights_again(
     first = weights(tmp_path / "first.pt")
     assert same(first, weights(tmp_path / "again.pt"))
     assert not same(first, weights(tmp_path / "other.pt"))
+
+
+def test_repeats_that_fill_a_cloud_up_are_not_trained_on(config: DistillConfig) -> None:
+    """Of 96 stored points 40 are the source's own: training draws what scoring takes, under a key of its own."""
+    features = read_features(config.work / "features.h5")
+    device = torch.device("cpu")
+    before = run_key(config, features, device), generator_key(config, features, device)
+    features.shapes.points[:, 40:80] = features.shapes.points[:, :40]
+    features.shapes.points[:, 80:] = features.shapes.points[:, 20:36]
+    data = Resident(features, device, features.shapes.rows("train"))
+    for count in (32, 40, 64):
+        for _, points in data.batches(0, replace(config, points=count)):
+            assert points.shape[1] == count
+            different = [len(np.unique(cloud, axis=0)) for cloud in points.numpy()]
+            assert different == [min(count, 40)] * len(points)
+    after = run_key(config, features, device), generator_key(config, features, device)
+    assert not set(before) & set(after)

@@ -441,11 +441,14 @@ class Elsewhere(torch.Generator):
     device = torch.device("meta")
 
 
+@pytest.mark.parametrize("filled", [False, True])
 def test_the_loop_around_the_step_waits_once_per_epoch(
-    config: DistillConfig, monkeypatch: pytest.MonkeyPatch
+    config: DistillConfig, filled: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Order, augmentation, rate and meter: a number that is read, or a copy from or to the host, fails."""
     features = read_features(config.work / "features.h5")
+    if filled:
+        features.shapes.points[:, 64:] = features.shapes.points[:, :32]
     data = Resident(features, torch.device("meta"), features.shapes.rows("train"))
     rate = torch.empty((), device="meta")
     optimizer = cast("torch.optim.Optimizer", SimpleNamespace(param_groups=[{"lr": rate}]))
