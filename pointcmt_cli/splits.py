@@ -18,6 +18,8 @@ UNLABELLED: Final = "unlabelled"
 NO_LABEL: Final = -1
 SPLIT_OF_FOLDER = {"train": TRAIN, "val": HELD_OUT, "held-out": HELD_OUT, "test": TEST}
 """The folders by whose name a data set says what is in which split."""
+UNLABELLED_FOLDERS = (UNLABELLED, "unlabeled")
+"""The folder of a source, in either case, whose shapes have no class."""
 FOLDER_OF_SPLIT = {TRAIN: "train", HELD_OUT: "val", TEST: "test"}
 """The folder of a split's pictures, as public data sets name it."""
 OLD = "val"

@@ -201,6 +201,18 @@ class RenderConfig:
             decides="content",
         ),
     ] = None
+    unlabelled: Annotated[
+        Path | None,
+        Setting(
+            "A folder of shapes without a class, any tree or flat, which go in with SOURCE's and are learned from "
+            "without labels; those in SOURCE/unlabelled always do.",
+            FILES,
+            metavar="DIR",
+            file=False,
+            shown=False,
+            decides="content",
+        ),
+    ] = None
     only: Annotated[
         tuple[str, ...],
         Setting(

@@ -4,10 +4,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pointcmt_cli.data.folders.layouts import benchmark
-from pointcmt_cli.data.folders.trees import FLAT, Found, Kind, Up, flat, subfolders, tree
+from pointcmt_cli.data.folders.trees import (
+    FLAT,
+    Found,
+    Kind,
+    Up,
+    flat,
+    has_no_class,
+    subfolders,
+    tree,
+)
+from pointcmt_cli.data.folders.unlabelled import Pile, piles
 from pointcmt_cli.errors import DataError, PointCMTError, UsageError
 from pointcmt_cli.records import counted
-from pointcmt_cli.splits import HELD_OUT, counts_of, split_of
+from pointcmt_cli.splits import HELD_OUT, NO_LABEL, UNLABELLED, counts_of, split_of
 
 _EXPECTED = (
     "expected CLASS/train/NAME.off and CLASS/test/NAME.off, or CLASS/NAME.off "
@@ -22,11 +32,11 @@ class Item:
     """One shape that has not been read yet; small and picklable."""
 
     name: str
-    """`CLASS/NAME`, unique in its source."""
+    """`CLASS/NAME` or `unlabelled/REL/PATH/NAME`, unique in its source."""
     label: int
-    """Row of the source's `classes`."""
+    """Row of the source's `classes`; NO_LABEL of the unlabelled."""
     split: str
-    """TRAIN, HELD_OUT or TEST."""
+    """TRAIN, HELD_OUT, TEST or UNLABELLED."""
     kind: Kind
     path: Path
     row: int | None = None
@@ -77,12 +87,17 @@ class Source:
 
 
 def recognise(
-    root: Path, test_fraction: float, held_out_fraction: float, variant: str | None = None
+    root: Path,
+    test_fraction: float,
+    held_out_fraction: float,
+    variant: str | None = None,
+    unlabelled: Path | None = None,
 ) -> Source:
     """Find out what `root` holds, in a deterministic order; `variant` chooses where there are several.
 
     Shapes without a split of their own are split by a hash of their name; the held-out split is carved from train
-    the same way, unless the source has one of its own.
+    the same way, unless the source has one of its own. `unlabelled` is a folder beside it, of shapes without a class;
+    they stand behind all others, as those of `root`/unlabelled do.
     """
     if not root.is_dir():
         if not root.exists():
@@ -100,9 +115,14 @@ def recognise(
     if variant is not None and found.variant is None:
         raise UsageError(f"--variant {variant}: {root} is a {found.layout}, which has no variants")
     items = _items(found, test_fraction, held_out_fraction)
+    notes = found.notes
+    for pile in piles(root, unlabelled):
+        _check_pile(root, pile, items, found.kind)
+        items += [Item(name, NO_LABEL, UNLABELLED, found.kind, path) for name, path in pile.shapes]
+        notes += pile.notes
     _check_names(root, items)
     about = (found.layout, found.variant, found.kind, found.classes)
-    return Source(root, *about, items, found.notes, found.up)
+    return Source(root, *about, items, notes, found.up)
 
 
 def check_classes(source: Source) -> None:
@@ -136,6 +156,23 @@ def _items(found: Found, test_fraction: float, held_out_fraction: float) -> list
     return items
 
 
+def _check_pile(root: Path, pile: Pile, items: list[Item], kind: Kind) -> None:
+    """Shapes of the source's kind, none of which the source itself has."""
+    if pile.kind not in (kind, None):
+        one, other = ("point clouds", "meshes") if kind == "mesh" else ("meshes", "point clouds")
+        raise DataError(
+            f"{pile.root}: its shapes without a class are {one} ({pile.shapes[0][1].name} first), those of {root} are "
+            f"{other}: one file holds one kind"
+        )
+    inside = pile.root.resolve()
+    for folder in dict.fromkeys(item.path.parent for item in items if item.label != NO_LABEL):
+        if folder.resolve().is_relative_to(inside):
+            raise DataError(
+                f"{pile.root}: holds {folder}, whose shapes are in {root} already; name a folder of unlabelled "
+                "shapes alone"
+            )
+
+
 def _check_names(root: Path, items: list[Item]) -> None:
     """Names seed the sampling, decide the splits and find a shape again: they must be unique, and text."""
     seen: dict[str, Item] = {}
@@ -151,13 +188,16 @@ def _check_names(root: Path, items: list[Item]) -> None:
 
 
 def _place(item: Item, root: Path) -> str:
-    place = str(item.path.relative_to(root))
+    inside = item.path.is_relative_to(root)
+    place = str(item.path.relative_to(root) if inside else item.path)
     return place if item.row is None else f"{place}, row {item.row}"
 
 
 def _meant(root: Path) -> str | None:
     """The folder below, where that is the one that was meant."""
     for folder in subfolders(root):
+        if has_no_class(folder):
+            continue
         try:
             found = _find(folder, None)
         except PointCMTError:
@@ -175,4 +215,6 @@ def _hint(root: Path) -> str:
             f"it holds pictures ({picture.relative_to(root)}), and a student needs points: name the folder of "
             "their meshes or clouds, and this one with --views-from"
         )
+    if any(map(has_no_class, subfolders(root))):
+        return "it holds unlabelled ones alone, and a classifier needs some that have a class: CLASS/NAME.off"
     return _EXPECTED

@@ -1,7 +1,7 @@
 """Folders of shapes, one folder per class. In: a path; out: what was `Found`, or a DataError that says what was not.
 
 CLASS/{train,val,test}/NAME.ext, {train,val,test}/CLASS/NAME.ext or CLASS/NAME.ext, all meshes or all point clouds;
-val, the held-out split, may be called held-out too.
+val, the held-out split, may be called held-out too. What lies in unlabelled/ has no class (`unlabelled.piles`).
 Hidden files, macOS's `._` copies and `__MACOSX` are passed over.
 """
 
@@ -15,7 +15,7 @@ from pointcmt_cli.config import Axis
 from pointcmt_cli.data.formats.ply import HEADER_BYTES, ply_header
 from pointcmt_cli.data.formats.text import UnreadableError
 from pointcmt_cli.errors import DataError
-from pointcmt_cli.splits import SPLIT_OF_FOLDER
+from pointcmt_cli.splits import SPLIT_OF_FOLDER, UNLABELLED, UNLABELLED_FOLDERS
 
 Kind = Literal["mesh", "cloud"]
 MESH_ENDINGS = frozenset({".off", ".obj", ".ply", ".stl", ".glb"})
@@ -63,6 +63,11 @@ def subfolders(folder: Path) -> list[Path]:
     return [path for path in listed(folder) if path.is_dir()]
 
 
+def has_no_class(folder: Path) -> bool:
+    """Whether a folder is by its name one of shapes that nobody has labelled."""
+    return folder.name.lower() in UNLABELLED_FOLDERS
+
+
 def tree(root: Path) -> Found | None:
     """The classes below `root`; None when no folder there holds a shape."""
     return _gathered(root, class_folders(root), "tree")
@@ -90,7 +95,9 @@ def _gathered(
         shapes = files.setdefault(name, [])
         for path in listed(folder):
             if path.is_dir():
-                if not (split is None and path.name in SPLIT_OF_FOLDER):
+                if not (split is None and path.name in SPLIT_OF_FOLDER) and not (
+                    folder == root and has_no_class(path)
+                ):
                     notes.append(f"left out the folder {path.relative_to(root)}")
             elif path.suffix.lower() in MESH_ENDINGS | CLOUD_ENDINGS:
                 shapes.append((split, path))
@@ -106,7 +113,7 @@ def _gathered(
     if empty:
         notes.append(f"left out folders without shapes: {', '.join(empty)}")
     _check_splits(root, {name: files[name] for name in classes})
-    kind = _kind(root, [path for name in classes for _, path in files[name]])
+    kind = one_kind(root, [path for name in classes for _, path in files[name]])
     entries = [
         Entry(label, path.stem, split, path)
         for label, name in enumerate(classes)
@@ -118,10 +125,14 @@ def _gathered(
 
 def class_folders(root: Path) -> Iterator[tuple[str, str | None, Path]]:
     """Class name, given split and the folder with the files."""
-    tops = subfolders(root)
+    tops = [top for top in subfolders(root) if not has_no_class(top)]
     if tops and all(top.name in SPLIT_OF_FOLDER for top in tops):
         for top in tops:
             for folder in subfolders(top):
+                if has_no_class(folder):
+                    raise DataError(
+                        f"{folder}: shapes without a class belong into no split; move them to {root / UNLABELLED}"
+                    )
                 yield folder.name, SPLIT_OF_FOLDER[top.name], folder
         return
     for folder in tops:
@@ -151,7 +162,8 @@ def _check_splits(root: Path, files: dict[str, list[tuple[str | None, Path]]]) -
         )
 
 
-def _kind(root: Path, paths: list[Path]) -> Kind:
+def one_kind(root: Path, paths: list[Path]) -> Kind:
+    """What all of these shapes are, or a DataError that names one of each kind."""
     kinds: dict[Kind, list[Path]] = {"mesh": [], "cloud": []}
     for path in paths:
         kind = _kind_of(path)

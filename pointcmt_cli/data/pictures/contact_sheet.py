@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from pointcmt_cli.data.store.views import read_images, read_index
 from pointcmt_cli.errors import DataError
 from pointcmt_cli.files import atomic
+from pointcmt_cli.splits import NO_LABEL, UNLABELLED
 
 Titled = Sequence[tuple[str, NDArray[np.uint8]]]
 SHAPES = 3
@@ -38,8 +39,7 @@ def contact_sheet(views: Path, picture: Path, names: Sequence[str] | None = None
     """
     index = read_index(views)
     if names is None:
-        classes = index.attributes["class_names"]
-        shown = [(classes[label], row) for label, row in some_rows(index.labels)]
+        shown = some_rows(index.labels, index.attributes["class_names"])
     else:
         shown = [(name, index.names.index(name)) for name in names if name in index.names]
     images = [(title, read_images(views, [row])[0]) for title, row in shown]
@@ -64,13 +64,14 @@ def picture_format(picture: Path) -> str:
     return form
 
 
-def some_rows(labels: Sequence[int]) -> list[tuple[int, int]]:
-    """Label and row number of SHAPES shapes of each class, spread over its rows."""
-    found: list[tuple[int, int]] = []
-    for label in sorted(set(labels)):
+def some_rows(labels: Sequence[int], classes: Sequence[str]) -> list[tuple[str, int]]:
+    """Class and row number of SHAPES shapes of each class, spread over its rows; the unlabelled come last."""
+    found: list[tuple[str, int]] = []
+    for label in sorted(set(labels), key=lambda label: (label == NO_LABEL, label)):
         rows = [row for row, each in enumerate(labels) if each == label]
         apart = max(1, len(rows) // SHAPES)
-        found += [(label, row) for row in rows[::apart][:SHAPES]]
+        title = UNLABELLED if label == NO_LABEL else classes[label]
+        found += [(title, row) for row in rows[::apart][:SHAPES]]
     return found
 
 

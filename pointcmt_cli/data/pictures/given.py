@@ -1,7 +1,8 @@
 """A tree of pictures as views, for whoever rendered elsewhere. In: a folder and a source's items; out: whose is which.
 
 CLASS/SPLIT/NAME_VVV.png, SPLIT/CLASS/NAME_VVV.png or CLASS/NAME_VVV.png, or .jpg; also MVCNN's NAME.obj.shaded_vVVV.png
-(the public shaded images), and NAME.png where a shape has one picture. The source says what is in which split.
+(the public shaded images), and NAME.png where a shape has one picture; of shapes without a class unlabelled/REL/PATH/
+NAME_VVV.png. The source says what is in which split.
 """
 
 import hashlib
@@ -18,10 +19,12 @@ from PIL import Image
 
 from pointcmt_cli.data.cameras.rigs import Cameras
 from pointcmt_cli.data.folders.sources import Item, Source
-from pointcmt_cli.data.folders.trees import class_folders, listed
-from pointcmt_cli.data.pictures.written import safe
+from pointcmt_cli.data.folders.trees import class_folders, has_no_class, listed, subfolders
+from pointcmt_cli.data.folders.unlabelled import walked
+from pointcmt_cli.data.pictures.written import safe, safe_path
 from pointcmt_cli.data.shape import Shape
 from pointcmt_cli.errors import DataError
+from pointcmt_cli.splits import NO_LABEL
 from pointcmt_cli.wording import one_line
 
 ENDINGS = (".png", ".jpg", ".jpeg")
@@ -145,25 +148,34 @@ def _found(
     names = {}
     for item in source.items:
         folder, _, stem = item.name.rpartition("/")
-        names[safe(folder), safe(stem)] = item.name
+        names[(safe_path if item.label == NO_LABEL else safe)(folder), safe(stem)] = item.name
         names[folder, stem] = item.name
     found: dict[str, dict[str | None, dict[int, Path]]] = defaultdict(lambda: defaultdict(dict))
     strangers = []
-    for folder, split, place in class_folders(root):
-        for path in listed(place):
-            if path.suffix.lower() not in ENDINGS:
-                continue
-            stem, number = _numbered(path.stem, folder, names)
-            name = names.get((folder, stem))
-            if name is None:
-                strangers.append(path)
-                continue
-            other = found[name][split].setdefault(number, path)
-            if other is not path:
-                raise DataError(
-                    f"{root}: {other.name} and {path.name} in {place} are the same view"
-                )
+    for folder, split, path in _pictures(root):
+        stem, number = _numbered(path.stem, folder, names)
+        name = names.get((folder, stem))
+        if name is None:
+            strangers.append(path)
+            continue
+        other = found[name][split].setdefault(number, path)
+        if other is not path:
+            raise DataError(
+                f"{root}: {other.name} and {path.name} in {path.parent} are the same view"
+            )
     return found, strangers
+
+
+def _pictures(root: Path) -> Iterator[tuple[str, str | None, Path]]:
+    """Every picture with the name of its shape's folder and its split."""
+    for name, split, place in class_folders(root):
+        for path in listed(place):
+            if path.suffix.lower() in ENDINGS:
+                yield name, split, path
+    for pile in filter(has_no_class, subfolders(root)):
+        for name, path in walked(pile, [], set()):
+            if path.suffix.lower() in ENDINGS:
+                yield name, None, path
 
 
 def _numbered(stem: str, folder: str, names: dict[tuple[str, str], str]) -> tuple[str, int]:

@@ -1,6 +1,7 @@
 """Views as picture files, for whoever wants only images. In: the views of a shape; out: CLASS/SPLIT/NAME_VVV.png.
 
-MVCNN's layout (jongchyisu/mvcnn_pytorch: tools/ImgDataset.py), views numbered from 001. Each file is written whole or
+MVCNN's layout (jongchyisu/mvcnn_pytorch: tools/ImgDataset.py), views numbered from 001; the shapes without a class as
+unlabelled/REL/PATH/NAME_VVV.png. Each file is written whole or
 not at all and holds, as PNG text, the hashes of its settings and its shape, so that the same command goes on where it
 stopped. views.json in the folder says what all of them were made with, and where the cameras stood.
 """
@@ -22,11 +23,12 @@ from pointcmt_cli.data.folders.sources import Item
 from pointcmt_cli.data.store import codec
 from pointcmt_cli.errors import DataError
 from pointcmt_cli.files import atomic, plain
-from pointcmt_cli.splits import FOLDER_OF_SPLIT
+from pointcmt_cli.splits import FOLDER_OF_SPLIT, UNLABELLED
 
 METADATA = "views.json"
 FORMAT = "pointcmt-pictures"
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
+NUMBERED = "*_[0-9][0-9][0-9].png"
 KEYWORD = b"pointcmt\0"
 MARK_END = 256
 """Bytes from a file's start within which its mark stands."""
@@ -77,7 +79,8 @@ class Pictures:
     def others(self, items: Sequence[Item], views: int) -> list[Path]:
         """Pictures in the layout's places that belong to none of these shapes."""
         own = {self._path(item, view) for item in items for view in range(1, views + 1)}
-        return sorted(set(self.folder.glob("*/*/*_[0-9][0-9][0-9].png")) - own)
+        places = (f"*/*/{NUMBERED}", f"{UNLABELLED}/**/{NUMBERED}")
+        return sorted({path for place in places for path in self.folder.glob(place)} - own)
 
     def write_metadata(self, metadata: Mapping[str, Any]) -> None:
         """Say what the pictures were made with."""
@@ -106,9 +109,11 @@ class Pictures:
 
     def _path(self, item: Item, view: int) -> Path:
         name, stem = item.name.rsplit("/", 1)
-        return (
-            self.folder / safe(name) / FOLDER_OF_SPLIT[item.split] / f"{safe(stem)}_{view:03d}.png"
-        )
+        if item.split == UNLABELLED:
+            place = self.folder / safe_path(name)
+        else:
+            place = self.folder / safe(name) / FOLDER_OF_SPLIT[item.split]
+        return place / f"{safe(stem)}_{view:03d}.png"
 
     def _mark(self, source_hash: str) -> bytes:
         return KEYWORD + f"{self.settings[:16]} {source_hash[:32]}".encode()
@@ -125,6 +130,11 @@ class Pictures:
 def safe(name: str) -> str:
     """A name that stays inside its folder, is one on any file system, and differs where the names differ."""
     return UNSAFE.sub(lambda found: f"%{ord(found[0]):02X}", name)
+
+
+def safe_path(name: str) -> str:
+    """A name whose slashes are folders, each part `safe`."""
+    return "/".join(map(safe, name.split("/")))
 
 
 def encode(image: NDArray[np.uint8], mark: bytes) -> bytes:

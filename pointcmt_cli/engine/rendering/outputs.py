@@ -21,7 +21,7 @@ from pointcmt_cli.data.store.shards import Shards
 from pointcmt_cli.data.store.views import ViewsIndex
 from pointcmt_cli.engine.rendering import reuse
 from pointcmt_cli.engine.rendering.plan import Plan
-from pointcmt_cli.engine.rendering.settings import attributes, camera_matrices
+from pointcmt_cli.engine.rendering.settings import PILE, attributes, camera_matrices
 from pointcmt_cli.errors import DataError, UsageError
 from pointcmt_cli.files import digest
 from pointcmt_cli.provenance import MadeBy, record, write_config
@@ -143,16 +143,19 @@ def _record(plan: Plan) -> MadeBy:
     inputs: dict[str, tuple[Path, str | None]] = {"source": (plan.source.root, None)}
     if plan.config.views_from:
         inputs["pictures"] = (plan.config.views_from, None)
+    if plan.config.unlabelled:
+        inputs["unlabelled"] = (plan.config.unlabelled, None)
     distribution = plan.settings["renderer_distribution"]
     return record(inputs, *([distribution] if distribution else []))
 
 
 class PictureFolder:
-    """CLASS/SPLIT/NAME_VVV.png and nothing else: MVCNN's layout, for whoever trains elsewhere."""
+    """CLASS/SPLIT/NAME_VVV.png and unlabelled/NAME_VVV.png alone: MVCNN's layout, for whoever trains elsewhere."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.pictures = Pictures(plan.out, digest(plan.settings))
+        per_picture = {key: value for key, value in plan.settings.items() if key != PILE}
+        self.pictures = Pictures(plan.out, digest(per_picture))
         self.shards = Shards(plan.out / ".parts", self.pictures.settings)
         """Only tells which shapes were begun."""
         self._reused: set[str] = set()
@@ -211,8 +214,8 @@ class PictureFolder:
         if whole:
             shown = [(item.name, item) for item in items]
         else:
-            some = contact_sheet.some_rows([item.label for item in items])
-            shown = [(classes[label], items[row]) for label, row in some]
+            some = contact_sheet.some_rows([item.label for item in items], classes)
+            shown = [(title, items[row]) for title, row in some]
         count = self.plan.cameras.views
         sheet = [(title, self.pictures.read(item, count)) for title, item in shown]
         contact_sheet.write(sheet, picture, whole)

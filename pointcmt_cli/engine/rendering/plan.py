@@ -81,7 +81,11 @@ def make_plan(config: RenderConfig) -> Generator[Record, None, Plan]:
     if config.cluster:
         cluster.refuse_other_than_address(config.cluster, config.workers)
     source = sources.recognise(
-        config.source, config.test_fraction, config.held_out_fraction, config.variant
+        config.source,
+        config.test_fraction,
+        config.held_out_fraction,
+        config.variant,
+        config.unlabelled,
     )
     if config.up:
         source = replace(source, up=Up(config.up, "--up"))

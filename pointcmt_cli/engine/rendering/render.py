@@ -26,7 +26,7 @@ from pointcmt_cli.engine.rendering.profile import Laps, summary
 from pointcmt_cli.engine.rendering.workers import Place, draw_all, local
 from pointcmt_cli.errors import DataError
 from pointcmt_cli.records import Note, Progress, Record, Records, Result, counted
-from pointcmt_cli.splits import SPLITS
+from pointcmt_cli.splits import NO_LABEL, counts_of
 
 
 def render(config: RenderConfig) -> Records:
@@ -153,14 +153,15 @@ def _counts(
 ) -> Mapping[str, Any]:
     """What is in the output, counted by split, and what is not."""
     source, drawn = plan.source, missing - len(failures)
-    labels = {split: [item.label for item in items if item.split == split] for split in SPLITS}
+    counts = counts_of(item.split for item in items)
+    labels = {split: {each.label for each in items if each.split == split} for split in counts}
     return {
         "layout": source.layout,
         "variant": source.variant,
         "kind": source.kind,
         "classes": source.classes,
-        "counts": {split: len(found) for split, found in labels.items()},
-        "classes_in": {split: len(set(found)) for split, found in labels.items()},
+        "counts": counts,
+        "classes_in": {split: len(found - {NO_LABEL}) for split, found in labels.items()},
         "views": plan.cameras.views,
         "drawn": drawn,
         "kept": len(items) - drawn,

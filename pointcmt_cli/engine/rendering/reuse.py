@@ -18,6 +18,7 @@ from pointcmt_cli.data.pictures import given
 from pointcmt_cli.data.store import views
 from pointcmt_cli.data.store.shards import FinishedShape, Shards
 from pointcmt_cli.data.store.views import ViewsIndex, ViewsRow
+from pointcmt_cli.engine.rendering.settings import PILE
 from pointcmt_cli.errors import DataError, PointCMTError, StaleError
 
 IN_SHARD = -1
@@ -44,10 +45,12 @@ def refuse_other_settings(
     out: Path, made_with: Mapping[str, Any], settings: Mapping[str, Any]
 ) -> None:
     """What exists was made with these settings, or the error names those that differ."""
+    pile = {PILE: settings.get(PILE)} if PILE in made_with else {}
+    grown = {PILE} - pile.keys()
     differing = [
         f"{key} {_short(made_with.get(key))}, now {_short(value)}"
-        for key, value in settings.items()
-        if made_with.get(key) != value
+        for key, value in {**settings, **pile}.items()
+        if made_with.get(key) != value and key not in grown
     ]
     if differing:
         raise StaleError(

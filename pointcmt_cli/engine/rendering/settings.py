@@ -23,6 +23,8 @@ RECIPE = 2
 """Raised whenever reading, sampling or a rig changes what is kept of a shape: older rows are then drawn again."""
 PICTURES = "images"
 """In place of a renderer."""
+PILE = "unlabelled"
+"""The folder of --unlabelled: a file can get one later, and loses none unasked."""
 OWN_AXIS = "auto"
 """In place of an axis: each file's own, as its format says."""
 
@@ -36,6 +38,7 @@ def source_settings(config: RenderConfig, source: Source) -> dict[str, Any]:
         "kind": source.kind,
         "test_fraction": config.test_fraction,
         "held_out_fraction": config.held_out_fraction,
+        **({PILE: config.unlabelled.resolve().name} if config.unlabelled else {}),
     }
 
 
