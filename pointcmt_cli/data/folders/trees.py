@@ -2,12 +2,13 @@
 
 CLASS/{train,val,test}/NAME.ext, {train,val,test}/CLASS/NAME.ext or CLASS/NAME.ext, all meshes or all point clouds;
 val, the held-out split, may be called held-out too. What lies in unlabelled/ has no class (`unlabelled.piles`).
-Hidden files, macOS's `._` copies and `__MACOSX` are passed over.
+Hidden files and macOS's `._` copies are passed over, and folders whose names begin with . or _ are no classes.
 """
 
+import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Set
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -20,6 +21,8 @@ from pointcmt_cli.splits import SPLIT_OF_FOLDER, UNLABELLED, UNLABELLED_FOLDERS
 Kind = Literal["mesh", "cloud"]
 MESH_ENDINGS = frozenset({".off", ".obj", ".ply", ".stl", ".glb"})
 CLOUD_ENDINGS = frozenset({".npy", ".npz", ".ply", ".xyz", ".txt", ".pcd"})
+NO_CLASS = (".", "_")
+"""How the names of folders begin that are no classes: .git, __MACOSX, _old."""
 FLAT = "folder"
 """How the layout is named whose shapes lie in no class folder."""
 
@@ -59,8 +62,30 @@ class Found:
 
 
 def subfolders(folder: Path) -> list[Path]:
-    """Sorted, without hidden ones."""
-    return [path for path in listed(folder) if path.is_dir()]
+    """Sorted, without those of NO_CLASS."""
+    return [each for each in listed(folder) if not each.name.startswith(NO_CLASS) and each.is_dir()]
+
+
+def set_aside(root: Path, parents: Iterable[Path], endings: Set[str]) -> list[str]:
+    """One line, if any folder of NO_CLASS in these holds files with such endings."""
+    folders = [
+        each
+        for parent in parents
+        for each in sorted(parent.iterdir())
+        if each.name.startswith(NO_CLASS) and _holds(each, endings)
+    ]
+    names = ", ".join(str(each.relative_to(root)) for each in folders)
+    begin = "left out folders whose names begin with . or _"
+    return [f"{begin}: {names}"] if names else []
+
+
+def _holds(folder: Path, endings: Set[str]) -> bool:
+    """Whether a file with such an ending lies below, one that is not hidden."""
+    return any(
+        not name.startswith(".") and Path(name).suffix.lower() in endings
+        for _, _, names in os.walk(folder)
+        for name in names
+    )
 
 
 def has_no_class(folder: Path) -> bool:
@@ -70,7 +95,13 @@ def has_no_class(folder: Path) -> bool:
 
 def tree(root: Path) -> Found | None:
     """The classes below `root`; None when no folder there holds a shape."""
-    return _gathered(root, class_folders(root), "tree")
+    found = _gathered(root, class_folders(root), "tree")
+    if found is None:
+        return None
+    splits = [top for top in subfolders(root) if top.name in SPLIT_OF_FOLDER]
+    own = {entry.path.suffix.lower() for entry in found.entries}
+    aside = set_aside(root, [root, *splits], own | MESH_ENDINGS | CLOUD_ENDINGS - {".txt"})
+    return replace(found, notes=(*found.notes, *aside))
 
 
 def flat(root: Path) -> Found | None:

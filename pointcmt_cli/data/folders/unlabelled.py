@@ -12,6 +12,7 @@ from pathlib import Path
 from pointcmt_cli.data.folders.trees import (
     CLOUD_ENDINGS,
     MESH_ENDINGS,
+    NO_CLASS,
     Kind,
     has_no_class,
     listed,
@@ -72,8 +73,12 @@ def walked(folder: Path, notes: list[str], seen: Seen) -> Iterator[tuple[str, Pa
             notes.append(f"left out a folder: {said}")
             continue
         yield from ((name, path) for path, is_folder in paths if not is_folder)
-        below = [(f"{name}/{path.name}", path) for path, is_folder in paths if is_folder]
-        waiting += reversed(below)
+        below = [path for path, is_folder in paths if is_folder]
+        aside = [path.name for path in below if path.name.startswith(NO_CLASS)]
+        if aside:
+            notes.append(f"{place}: left out folders whose names begin with _: {', '.join(aside)}")
+        below = [path for path in below if path.name not in aside]
+        waiting += ((f"{name}/{path.name}", path) for path in reversed(below))
 
 
 def _pile(root: Path, seen: Seen) -> Pile:

@@ -119,7 +119,23 @@ def test_hidden_files_are_passed_over_and_others_noted(tmp_path: Path) -> None:
         f"left out the folder {Path('b/train/x.off')}",
         "left out files with other endings: 1 .mtl, 1 README",
         "left out folders without shapes: docs",
+        "left out folders whose names begin with . or _: .git, __MACOSX",
     )
+
+
+def test_folders_that_are_no_classes(tmp_path: Path) -> None:
+    put(tmp_path, "train/a/1.off", "train/b/1.off", "train/_old/deep/er/1.off", "test/a/2.off")
+    put(tmp_path, "_notes/README.txt", "__MACOSX/a/._1.off", ".git/config", "unlabelled/_old/1.off")
+    put(tmp_path, "unlabelled/1.off")
+    source = found(tmp_path)
+    assert source.classes == ["a", "b"]
+    assert [item.name for item in source.items] == ["a/2", "a/1", "b/1", "unlabelled/1"]
+    assert source.notes == (
+        f"left out folders whose names begin with . or _: {Path('train/_old')}",
+        f"{tmp_path / 'unlabelled'}: left out folders whose names begin with _: _old",
+    )
+    clouds = put(tmp_path / "clouds", "a/1.txt", "b/1.txt", "_old/1.txt", text=CLOUD)
+    assert found(clouds).notes == ("left out folders whose names begin with . or _: _old",)
 
 
 def test_links_are_followed_and_broken_ones_left_for_reading(tmp_path: Path) -> None:
