@@ -5,7 +5,7 @@ In: a shape's name; out: its split, the same on every machine.
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 TRAIN: Final = "train"
@@ -22,6 +22,8 @@ UNLABELLED_FOLDERS = (UNLABELLED, "unlabeled")
 """The folder of a source, in either case, whose shapes have no class."""
 FOLDER_OF_SPLIT = {TRAIN: "train", HELD_OUT: "val", TEST: "test"}
 """The folder of a split's pictures, as public data sets name it."""
+LAST = 2
+"""Train shapes that a class keeps, whatever the hash says of them."""
 OLD = "val"
 """What files of before this name say in place of HELD_OUT."""
 
@@ -60,6 +62,32 @@ def split_of(name: str, given: str | None, test_fraction: float, held_out_fracti
     if given == TRAIN and unit_hash(name, "held-out") < held_out_fraction:
         return HELD_OUT
     return given
+
+
+def splits_of(
+    names: Sequence[str],
+    given: Sequence[str | None],
+    test_fraction: float,
+    held_out_fraction: float,
+) -> list[str]:
+    """The splits of the shapes of one class: `split_of` each, but that the carving leaves the class something to learn.
+
+    Test takes no class's last shape, held-out none of its last two in train. Of what was carved, the shapes with the
+    largest hashes go back: those that a slightly smaller share would not have taken.
+    """
+    each = zip(names, given, strict=True)
+    found = [split_of(name, own, test_fraction, held_out_fraction) for name, own in each]
+
+    def carved(split: str) -> list[int]:
+        rows = [k for k, own in enumerate(given) if found[k] == split and own != split]
+        return sorted(rows, key=lambda row: unit_hash(names[row], split), reverse=True)
+
+    if all(split == TEST for split in found):
+        for row in carved(TEST)[:1]:
+            found[row] = TRAIN
+    for row in carved(HELD_OUT)[: max(0, LAST - found.count(TRAIN))]:
+        found[row] = TRAIN
+    return found
 
 
 def fold_of(name: str, folds: int) -> int:

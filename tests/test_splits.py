@@ -12,7 +12,7 @@ from pointcmt_cli.data.folders.sources import recognise
 from pointcmt_cli.data.store.features import read_features
 from pointcmt_cli.data.store.views import read_index, read_rows, read_shapes
 from pointcmt_cli.engine.rendering.render import render
-from pointcmt_cli.splits import HELD_OUT, SPLITS, TEST, TRAIN, key_of, split_of
+from pointcmt_cli.splits import HELD_OUT, SPLITS, TEST, TRAIN, key_of, split_of, unit_hash
 from toy_meshes import config, notes, run, write_meshes
 from toy_student import write_data
 
@@ -29,6 +29,57 @@ def test_what_is_set_apart_of_train_is_held_out() -> None:
     found = {split_of(f"a/{number}", None, 0.2, 0.2) for number in range(100)}
     assert found == set(SPLITS) == {TRAIN, HELD_OUT, TEST}
     assert key_of(HELD_OUT) == "held_out"
+
+
+CLOUD = "0 0 0\n1 0 0\n0 1 0\n"
+
+
+def found(
+    root: Path, stems: list[str], folder: str, held_out: float, test: float
+) -> dict[str, str]:
+    """The splits of some shapes of class `a`, by stem; class `b` is large."""
+    for name in [*(f"a{folder}/{stem}" for stem in stems), *(f"b{folder}/{n}" for n in range(60))]:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / f"{name}.xyz").write_text(CLOUD)
+    items = recognise(root, test, held_out).items
+    assert {item.split for item in items if item.label == 1} >= {TRAIN, HELD_OUT}
+    return {item.name.split("/")[1]: item.split for item in items if item.label == 0}
+
+
+def by_hash(count: int, salt: str, below: float) -> list[str]:
+    """Stems of class `a` that the hash alone would put aside, the smallest hash first."""
+    stems = [str(n) for n in range(1000) if unit_hash(f"a/{n}", salt) < below]
+    return sorted(stems[:count], key=lambda stem: unit_hash(f"a/{stem}", salt))
+
+
+@pytest.mark.parametrize(("count", "left"), [(1, 0), (2, 0), (3, 1), (5, 3)])
+def test_held_out_leaves_a_class_its_last_two(tmp_path: Path, count: int, left: int) -> None:
+    stems = by_hash(count, "held-out", 0.15)
+    splits = found(tmp_path, stems, "/train", 0.15, 0.2)
+    assert [stem for stem in stems if splits[stem] == HELD_OUT] == stems[:left]
+    assert [stem for stem in stems if splits[stem] == TRAIN] == stems[left:]
+
+
+def test_what_is_tested_counts_for_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a/test").mkdir(parents=True)
+    (tmp_path / "a/test/x.xyz").write_text(CLOUD)
+    [stem] = by_hash(1, "held-out", 0.15)
+    assert found(tmp_path, [stem], "/train", 0.15, 0.2) == {stem: TRAIN, "x": TEST}
+
+
+def test_a_carved_test_split_leaves_a_class_its_last_one(tmp_path: Path) -> None:
+    stems = by_hash(3, "test", 0.2)
+    assert found(tmp_path / "1", stems[:1], "", 0.15, 0.2) == {stems[0]: TRAIN}
+    splits = found(tmp_path / "3", stems, "", 0.15, 0.2)
+    assert [splits[stem] for stem in stems] == [TEST, TEST, TRAIN]
+
+
+@pytest.mark.parametrize("folder", ["", "/train"])
+def test_larger_classes_are_split_as_the_hash_says(tmp_path: Path, folder: str) -> None:
+    stems = [str(number) for number in range(40)]
+    given = "train" if folder else None
+    splits = found(tmp_path, stems, folder, 0.15, 0.2)
+    assert splits == {stem: split_of(f"a/{stem}", given, 0.2, 0.15) for stem in stems}
 
 
 def test_new_files_say_held_out_and_old_ones_are_read(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Recognise what a folder holds. In: a path; out: a `Source`, its classes and one cheap `Item` per shape."""
 
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from pointcmt_cli.data.folders.trees import (
 from pointcmt_cli.data.folders.unlabelled import Pile, piles
 from pointcmt_cli.errors import DataError, PointCMTError, UsageError
 from pointcmt_cli.records import counted
-from pointcmt_cli.splits import HELD_OUT, NO_LABEL, UNLABELLED, counts_of, split_of
+from pointcmt_cli.splits import HELD_OUT, NO_LABEL, UNLABELLED, counts_of, splits_of
 
 _EXPECTED = (
     "expected CLASS/train/NAME.off and CLASS/test/NAME.off, or CLASS/NAME.off "
@@ -96,8 +97,8 @@ def recognise(
     """Find out what `root` holds, in a deterministic order; `variant` chooses where there are several.
 
     Shapes without a split of their own are split by a hash of their name; the held-out split is carved from train
-    the same way, unless the source has one of its own. `unlabelled` is a folder beside it, of shapes without a class;
-    they stand behind all others, as those of `root`/unlabelled do.
+    the same way, unless the source has one of its own (`splits_of`: what a small class keeps). `unlabelled` is a
+    folder beside it, of shapes without a class; they stand behind all others, as those of `root`/unlabelled do.
     """
     if not root.is_dir():
         if not root.exists():
@@ -148,12 +149,19 @@ def _find(root: Path, variant: str | None) -> Found | None:
 def _items(found: Found, test_fraction: float, held_out_fraction: float) -> list[Item]:
     if any(entry.given == HELD_OUT for entry in found.entries):
         held_out_fraction = 0.0
-    items = []
-    for entry in found.entries:
-        name = f"{found.classes[entry.label]}/{entry.stem}"
-        split = split_of(name, entry.given, test_fraction, held_out_fraction)
-        items.append(Item(name, entry.label, split, found.kind, entry.path, entry.row))
-    return items
+    rows: dict[int, list[int]] = defaultdict(list)
+    for row, entry in enumerate(found.entries):
+        rows[entry.label].append(row)
+    names = [f"{found.classes[entry.label]}/{entry.stem}" for entry in found.entries]
+    splits: dict[int, str] = {}
+    for own in rows.values():
+        given = [found.entries[row].given for row in own]
+        of_class = splits_of([names[row] for row in own], given, test_fraction, held_out_fraction)
+        splits |= zip(own, of_class, strict=True)
+    return [
+        Item(names[row], entry.label, splits[row], found.kind, entry.path, entry.row)
+        for row, entry in enumerate(found.entries)
+    ]
 
 
 def _check_pile(root: Path, pile: Pile, items: list[Item], kind: Kind) -> None:
