@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from pointcmt_cli.wording import some_of
+
 TRAIN: Final = "train"
 HELD_OUT: Final = "held-out"
 """What is set apart of train, which every selection uses; in keys and columns: `held_out`, see `key_of`."""
@@ -39,6 +41,27 @@ def counts_of(splits: Iterable[str]) -> dict[str, int]:
     return {
         split: found[split] for split in (*SPLITS, UNLABELLED) if split in SPLITS or found[split]
     }
+
+
+def classes_without(
+    split: str, classes: Sequence[str], labels: Iterable[int], splits: Iterable[str]
+) -> list[str]:
+    """The classes that have no shape in a split."""
+    there = {int(label) for label, own in zip(labels, splits, strict=True) if own == split}
+    return [name for label, name in enumerate(classes) if label not in there]
+
+
+def gaps(classes: Sequence[str], labels: Iterable[int], splits: Iterable[str]) -> str | None:
+    """One line that names the classes without train or test shapes; None: all have some of both."""
+    labels, splits, said = list(labels), list(splits), []
+    for split, meaning in ((TRAIN, "nobody learns them"), (TEST, "no test score counts them")):
+        absent = classes_without(split, classes, labels, splits)
+        if len(absent) == len(classes):
+            said.append(f"no {split} shapes")
+        elif absent:
+            which = f"{len(absent)} of {len(classes)} classes ({some_of(absent)})"
+            said.append(f"no {split} shapes of {which}: {meaning}")
+    return "; ".join(said) or None
 
 
 def key_of(split: str) -> str:

@@ -29,7 +29,7 @@ from pointcmt_cli.engine.training.trained import (
 )
 from pointcmt_cli.errors import DataError, OtherKindError, UsageError
 from pointcmt_cli.records import Note, Record, Records, Result
-from pointcmt_cli.splits import TEST
+from pointcmt_cli.splits import TEST, classes_without
 from pointcmt_cli.wording import some_of
 
 
@@ -143,9 +143,8 @@ def what_is_asked(config: EvaluateConfig, path: Path, shapes: ShapeSet) -> Evalu
 def gaps(path: Path, shapes: ShapeSet) -> Iterator[Note]:
     """Splits and classes without shapes."""
     for split in SPLITS:
-        labels = shapes.labels[shapes.rows(split)]
-        absent = [each for k, each in enumerate(shapes.classes) if k not in labels]
-        if not len(labels):
+        absent = classes_without(split, shapes.classes, shapes.labels, shapes.splits)
+        if not len(shapes.rows(split)):
             yield Note(f"{path} has no {split} shapes", warning=True)
         elif absent:
             yield Note(

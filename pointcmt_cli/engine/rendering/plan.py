@@ -1,7 +1,7 @@
 """What `render` was asked for, settled before the first shape is drawn. In: a config; out: a `Plan`, or a refusal."""
 
 import math
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +30,7 @@ from pointcmt_cli.engine.rendering.settings import (
 from pointcmt_cli.errors import UsageError
 from pointcmt_cli.files import check_folder
 from pointcmt_cli.records import Note, Record, counted
+from pointcmt_cli.splits import gaps
 
 LARGEST = 2**31
 """Bytes of one shape's views: each process holds them, and as one chunk HDF5 takes less than 4 GiB."""
@@ -95,6 +96,8 @@ def make_plan(config: RenderConfig) -> Generator[Record, None, Plan]:
     yield Note(f"classes: {', '.join(source.classes)}")
     for note in source.notes:
         yield Note(note, warning=True)
+    if target == "views" and not config.only and (lacking := lacks(source, source.items)):
+        yield Note(lacking, warning=True)
     chosen = selection.select(source.items, config.only) if config.only else source.items
     if config.only:
         yield Note(f"--only: {len(chosen)} of {counted(len(source.items), 'shape')}")
@@ -109,6 +112,12 @@ def make_plan(config: RenderConfig) -> Generator[Record, None, Plan]:
         return Plan(config, target, out, source, chosen, cameras, resize, per_shape)
     options, per_shape = renderer_options(config), shape_settings(config, source, cameras)
     return Plan(config, target, out, source, chosen, cameras, options, per_shape)
+
+
+def lacks(source: Source, items: Sequence[Item]) -> str | None:
+    """The classes that would have no train or no test shapes if these were all, in one line."""
+    labels, splits = [item.label for item in items], [item.split for item in items]
+    return gaps(source.classes, labels, splits)
 
 
 def _refuse_contradictions(config: RenderConfig) -> None:

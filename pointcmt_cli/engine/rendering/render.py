@@ -21,7 +21,7 @@ from pointcmt_cli.data.folders.sources import Item
 from pointcmt_cli.engine.rendering import cluster, outputs
 from pointcmt_cli.engine.rendering.draw_shape import Drawn, Job
 from pointcmt_cli.engine.rendering.outputs import PictureFolder, ViewsFile
-from pointcmt_cli.engine.rendering.plan import Plan, make_plan
+from pointcmt_cli.engine.rendering.plan import Plan, lacks, make_plan
 from pointcmt_cli.engine.rendering.profile import Laps, summary
 from pointcmt_cli.engine.rendering.workers import Place, draw_all, local
 from pointcmt_cli.errors import DataError
@@ -141,10 +141,15 @@ def _present(
         )
     present = {*reused, *(item.name for item in missing)} - failed
     items = [item for item in plan.source.items if item.name in present]
+    if plan.config.only:
+        return items
     labels = {item.label for item in items}
     for label, name in enumerate(plan.source.classes):
-        if label not in labels and not plan.config.only:
+        if label not in labels:
             yield Note(f"class '{name}' has no shapes; it stays in the list of classes", True)
+    lacking = lacks(plan.source, items) if plan.target == "views" else None
+    if lacking and lacking != lacks(plan.source, plan.source.items):  # which the plan has said
+        yield Note(lacking, warning=True)
     return items
 
 

@@ -41,7 +41,7 @@ from pointcmt_cli.engine.training.resume import Best, Resume
 from pointcmt_cli.errors import DataError, StaleError
 from pointcmt_cli.models.classifier import Classifier
 from pointcmt_cli.records import Note, Progress, Records, Result
-from pointcmt_cli.splits import HELD_OUT, TRAIN
+from pointcmt_cli.splits import HELD_OUT, TRAIN, gaps
 
 CHECKS = 20
 """How often the held-out split is scored during a run, besides the last epoch."""
@@ -126,6 +126,8 @@ def train_student(config: DistillConfig, features: Features, ranks: Alone, key: 
         )
     if start:
         yield Note(f"going on after epoch {start} of {config.epochs}")
+    if lacking := gaps(shapes.classes, shapes.labels, shapes.splits):
+        yield Note(lacking, warning=True)
     yield Note(
         f"{config.student} learns from {len(train)} shapes of {len(shapes.classes)} classes "
         f"(objective {config.objective}, {config.points} points, seed {config.seed}, {device.type})"

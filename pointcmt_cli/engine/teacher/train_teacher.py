@@ -47,7 +47,7 @@ from pointcmt_cli.errors import DataError
 from pointcmt_cli.files import digest
 from pointcmt_cli.models.classifier import Classifier
 from pointcmt_cli.records import Note, Record, Records, Result
-from pointcmt_cli.splits import HELD_OUT, TEST, TRAIN
+from pointcmt_cli.splits import HELD_OUT, TEST, TRAIN, gaps
 
 
 def train_teacher(config: TeacherConfig) -> Records:
@@ -83,6 +83,8 @@ def train(config: TeacherConfig) -> Records:
     if kept:
         model.load_state_dict(kept["state_dict"])
     else:
+        if lacking := gaps(shapes.classes, shapes.labels, shapes.splits):
+            yield Note(lacking, warning=True)
         yield Note(describe(config, shapes, device))
         task = task_of(model, views, encoded, shapes, config, device)
         history = yield from fit(task, resume)
