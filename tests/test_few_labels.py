@@ -4,15 +4,29 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import h5py
+import numpy as np
 import pytest
 
-from pointcmt_cli.config import DistillConfig, TeacherConfig
+import toy_report
+from pointcmt_cli.config import (
+    DistillConfig,
+    EvaluateConfig,
+    ExportConfig,
+    InfoConfig,
+    TeacherConfig,
+)
 from pointcmt_cli.data.store.features import read_features
+from pointcmt_cli.engine.evaluation.evaluate import evaluate
+from pointcmt_cli.engine.export.export import export
+from pointcmt_cli.engine.info.info import info
 from pointcmt_cli.engine.rendering.render import render
+from pointcmt_cli.engine.report.report import report
 from pointcmt_cli.engine.student.distill import distill
 from pointcmt_cli.engine.teacher.train_teacher import train_teacher
+from pointcmt_cli.errors import DataError
 from pointcmt_cli.records import Note, Record, Result
-from pointcmt_cli.splits import TEST, TRAIN, UNLABELLED, gaps
+from pointcmt_cli.splits import NO_LABEL, TEST, TRAIN, UNLABELLED, gaps
 from toy_meshes import config, write_mesh, write_meshes
 
 LACKS = (
@@ -28,6 +42,15 @@ def outcome(records: Iterable[Record]) -> tuple[dict[str, Any], list[str]]:
     return dict(last.values), [
         each.text for each in before if isinstance(each, Note) and each.warning
     ]
+
+
+def take_labels_away(work: Path, count: int) -> None:
+    """Make the last `count` train shapes of `write_data` unlabelled, in both files."""
+    for path in (work / "views.h5", work / "features.h5"):
+        with h5py.File(path, "a") as file:
+            train = np.flatnonzero(file["split"].asstr()[:] == TRAIN)[-count:]
+            file["split"][train] = UNLABELLED
+            file["label"][train] = NO_LABEL
 
 
 @pytest.fixture
@@ -60,6 +83,35 @@ def test_every_command_that_meets_a_gap_says_it(meshes: Path) -> None:
     result, said = outcome(distill(student))
     assert LACKS in said
     assert result["test"]["count"] == 2
+
+
+def test_nothing_scores_the_unlabelled_and_counts_show_them(tmp_path: Path) -> None:
+    toy_report.make(tmp_path, ["ball", "box", "rod"])
+    asked = EvaluateConfig((Path("first.pt"),), work=tmp_path, device="cpu", corrupt="all")
+    before, _ = outcome(evaluate(asked))
+    take_labels_away(tmp_path, 8)
+    after, said = outcome(report(asked, tmp_path / "out"))
+    counts = {"train": 22, "held_out": 30, "test": 30, "unlabelled": 8}
+    assert (after["data"]["counts"], said) == (counts, [])
+    assert after["runs"][0]["scores"] == before["runs"][0]["scores"]
+    assert after["runs"][0]["robustness"] == before["runs"][0]["robustness"]
+    page = (tmp_path / "out/report.html").read_text(encoding="utf-8")
+    assert "22 train, 30 held-out, 30 test, 8 unlabelled" in page
+    told, _ = outcome(info(InfoConfig(tmp_path / "features.h5")))
+    assert told["counts"] == {TRAIN: 22, "held-out": 30, TEST: 30, UNLABELLED: 8}
+    outcome(export(ExportConfig(tmp_path / "first.pt", work=tmp_path, compiled=False)))
+    assert (tmp_path / "first.onnx").exists()
+
+
+def test_a_file_of_unlabelled_shapes_alone_cannot_be_scored(tmp_path: Path) -> None:
+    toy_report.make(tmp_path, ["ball", "box", "rod"])
+    for path in (tmp_path / "views.h5", tmp_path / "features.h5"):
+        with h5py.File(path, "a") as file:
+            file["split"][:], file["label"][:] = UNLABELLED, NO_LABEL
+    with pytest.raises(DataError, match="has neither held-out nor test shapes: nothing to score"):
+        outcome(evaluate(EvaluateConfig((Path("first.pt"),), work=tmp_path, device="cpu")))
+    with pytest.raises(DataError, match="has no shapes to compare with"):
+        outcome(export(ExportConfig(tmp_path / "first.pt", work=tmp_path, compiled=False)))
 
 
 def test_one_that_is_damaged_can_make_a_gap(meshes: Path) -> None:

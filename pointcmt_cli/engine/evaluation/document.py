@@ -17,14 +17,14 @@ from pointcmt_cli.config import EvaluateConfig
 from pointcmt_cli.data.store.views import ShapeSet
 from pointcmt_cli.engine.evaluation.groups import group_of
 from pointcmt_cli.engine.evaluation.intervals import LEVEL, RESAMPLES
-from pointcmt_cli.engine.evaluation.schema import Document, Run
+from pointcmt_cli.engine.evaluation.schema import Counts, Document, Run
 from pointcmt_cli.engine.training import checkpoint
 from pointcmt_cli.engine.training.stored import Metrics, Row, Stage
 from pointcmt_cli.engine.training.trained import Trained, same_data
 from pointcmt_cli.errors import DataError, PluginError
 from pointcmt_cli.files import plain
 from pointcmt_cli.provenance import command
-from pointcmt_cli.splits import HELD_OUT, TEST, TRAIN
+from pointcmt_cli.splits import HELD_OUT, TEST, TRAIN, UNLABELLED
 
 SCHEMA: Final = "pointcmt-evaluation"
 VERSION: Final = 1
@@ -40,6 +40,9 @@ DISTRIBUTIONS = ("torch", "numpy", "scipy", "torchmetrics")
 def document(config: EvaluateConfig, path: Path, shapes: ShapeSet, runs: Sequence[Run]) -> Document:
     """All of it; comparisons and groups are filled in by who has the answers."""
     counts = shapes.counts()
+    said: Counts = {"train": counts[TRAIN], "held_out": counts[HELD_OUT], "test": counts[TEST]}
+    if UNLABELLED in counts:
+        said["unlabelled"] = counts[UNLABELLED]
     return {
         "schema": SCHEMA,
         "version": VERSION,
@@ -55,11 +58,7 @@ def document(config: EvaluateConfig, path: Path, shapes: ShapeSet, runs: Sequenc
             "layout": text(shapes, "source_layout"),
             "variant": text(shapes, "variant"),
             "class_names": list(shapes.classes),
-            "counts": {
-                "train": counts[TRAIN],
-                "held_out": counts[HELD_OUT],
-                "test": counts[TEST],
-            },
+            "counts": said,
         },
         "protocol": {
             "votes": config.votes,

@@ -36,6 +36,7 @@ class Counts(TypedDict):
     train: int
     held_out: int
     test: int
+    unlabelled: NotRequired[Annotated[int, "shapes without a class, which nothing here scores"]]
 
 
 class Data(TypedDict):
@@ -45,7 +46,9 @@ class Data(TypedDict):
     layout: Annotated[str | None, "how its source was laid out"]
     variant: Annotated[str | None, "of its source, e.g. ScanObjectNN's PB_T50_RS"]
     class_names: Annotated[list[str], "in the order of the logits"]
-    counts: Annotated[Counts, "shapes of `train`, `held_out`, `test`"]
+    counts: Annotated[
+        Counts, "shapes of `train`, `held_out`, `test`, and `unlabelled` where there are some"
+    ]
 
 
 class Protocol(TypedDict):

@@ -17,7 +17,7 @@ from pointcmt_cli.engine.deployed.opened import TRAINED_BY, metadata_of_onnx, pa
 from pointcmt_cli.errors import DataError
 from pointcmt_cli.files import plain
 from pointcmt_cli.provenance import RECORD
-from pointcmt_cli.splits import SPLITS, named
+from pointcmt_cli.splits import counts_of, named
 from pointcmt_cli.wording import one_line
 
 STAGES: Mapping[str, type] = {
@@ -55,7 +55,7 @@ def h5(path: Path) -> dict[str, Any]:
         "version": int(said["version"]),
         "digest": said["digest"],
         "classes": list(said["class_names"]),
-        "counts": {split: splits.count(split) for split in SPLITS if split in splits},
+        "counts": {split: count for split, count in counts_of(splits).items() if count},
         "arrays": shapes,
         "settings": {key: value for key, value in said.items() if key not in UNSAID},
         "made_from": made_from,

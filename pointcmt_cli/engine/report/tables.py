@@ -59,6 +59,8 @@ def words(document: Document) -> dict[str, Any]:
     data, counts = document["data"], document["data"]["counts"]
     kind = ", ".join(filter(None, (data["layout"], data["variant"])))
     held = f"{counts['train']} train, {counts['held_out']} held-out, {counts['test']} test"
+    if "unlabelled" in counts:
+        held += f", {counts['unlabelled']} unlabelled"
     scored = f"{runs[0]['scores'][split]['single']['count']} shapes of {len(data['class_names'])} classes"
     many = len(runs) > 1
     return {
