@@ -26,7 +26,12 @@ from pointcmt_cli.config.scoring import (
 )
 from pointcmt_cli.config.setting import Device, Precision, Setting, deciding
 from pointcmt_cli.config.sharing import DownloadConfig, PullConfig, PushConfig, VerifyConfig
-from pointcmt_cli.config.student import PLAIN_OBJECTIVE, DistillConfig
+from pointcmt_cli.config.student import (
+    PLAIN_OBJECTIVE,
+    Augmentation,
+    DistillConfig,
+    Optimizer,
+)
 from pointcmt_cli.config.teacher import (
     CPU_MICRO_BATCH,
     EPOCHS,
@@ -50,6 +55,7 @@ __all__ = [
     "RIG",
     "ROTATIONS",
     "SMOOTHING",
+    "Augmentation",
     "Axis",
     "DemoConfig",
     "Device",
@@ -58,6 +64,7 @@ __all__ = [
     "EvaluateConfig",
     "ExportConfig",
     "InfoConfig",
+    "Optimizer",
     "Precision",
     "PredictConfig",
     "Projection",

@@ -90,10 +90,14 @@ def settings_of(stage: type) -> dict[str, tuple[Any, Setting]]:
     return found
 
 
+SIMPLE = (bool, int, float, str, type(None))
+
+
 def deciding(settings: Any, stage: type | None = None) -> dict[str, Any]:
     """The settings that decide the weights, of a config or of what a file keeps of one of that `stage`.
 
-    Of a setting whose file's content counts, the stage keeps a hash with what the weights were made from.
+    Of a setting whose file's content counts, the stage keeps a hash with what the weights were made from. A file of
+    before there was a setting was made with its default.
     """
     if is_dataclass(settings) and not isinstance(settings, type):
         stage = type(settings)
@@ -101,4 +105,7 @@ def deciding(settings: Any, stage: type | None = None) -> dict[str, Any]:
     assert isinstance(settings, Mapping)
     assert stage is not None
     idle = {name for name, (_, each) in settings_of(stage).items() if each.decides is not True}
-    return {name: value for name, value in settings.items() if name not in idle}
+    defaults = {
+        field.name: field.default for field in fields(stage) if isinstance(field.default, SIMPLE)
+    }
+    return {name: value for name, value in {**defaults, **settings}.items() if name not in idle}

@@ -19,6 +19,9 @@ from pointcmt_cli.config.setting import (
 )
 from pointcmt_cli.config.training import LearningRate, Tensorboard, WeightDecay
 
+Augmentation = Literal["usual", "drop", "turn"]
+Optimizer = Literal["adamw", "sgd"]
+
 PLAIN_OBJECTIVE = "none"
 """The objective plug-in that trains a plain student: the yardstick beside every distilled one."""
 
@@ -78,9 +81,35 @@ class DistillConfig:
         ),
     ] = 60
     batch_size: Annotated[int, Setting("Batch size: shapes per step.", TRAINING, low=2)] = 32
+    augmentation: Annotated[
+        Augmentation,
+        Setting(
+            "usual: scale and shift; drop: and up to 7/8 of the points left out; turn: a small scale and a turn "
+            "about the vertical.",
+            TRAINING,
+            source="usual: the reference; the others: examples/recipes",
+        ),
+    ] = "usual"
+    optimizer: Annotated[
+        Optimizer,
+        Setting("AdamW, or SGD with momentum 0.9.", TRAINING, source="the reference"),
+    ] = "adamw"
     lr: LearningRate = 1e-3
-    """AdamW with cosine to zero, as the reference."""
+    last_lr: Annotated[
+        float,
+        Setting(
+            "Learning rate at the end of the cosine.", TRAINING, low=0.0, source="the reference"
+        ),
+    ] = 0.0
     weight_decay: WeightDecay = 0.05
+    clip: Annotated[
+        float,
+        Setting(
+            "Longest gradient (norm over all weights); longer ones are shortened. 0: none is.",
+            TRAINING,
+            low=0.0,
+        ),
+    ] = 0.0
     select: Annotated[
         Literal["last", "held-out"],
         Setting(

@@ -1,9 +1,10 @@
 """Stage III, `distill`: features.h5 -> STUDENT.pt. The student sees points and the teacher's cached features, no image.
 
 PointCMT section 3.3 and its train loop: AdamW, cosine to zero, augmentation by scale and shift, one loss per objective
-plug-in. Left out on purpose: choosing the best epoch on the test split (the reference does). The learning rate ends at
-zero, so the last epoch is what is kept; `select="held-out"` keeps the epoch that is best on the held-out split instead.
-The test split is scored once, at the end. Expected results, with hardware: docs/does-it-help.md.
+plug-in; other papers' optimizers and augmentations are settings (examples/recipes). Left out on purpose: choosing the
+best epoch on the test split (the reference does). The learning rate ends low, so the last epoch is what is kept;
+`select="held-out"` keeps the epoch that is best on the held-out split instead. The test split is scored once, at the
+end. Expected results, with hardware: docs/does-it-help.md.
 """
 
 import math
@@ -115,7 +116,9 @@ def train_student(config: DistillConfig, features: Features, ranks: Alone, key: 
     if filled:
         yield Note(filled)
     modules = nn.ModuleList([student, objective])
-    optimizer = setup.adamw(modules, config.lr, config.weight_decay)
+    optimizer = setup.optimizer(
+        config.optimizer, modules, config.lr, config.weight_decay, config.clip
+    )
     resume = Resume(config.out, key)
     start, history = resume.load(modules, optimizer, ranks.from_first)
     ranks.saved = start
@@ -228,7 +231,7 @@ def train_epoch(
         for step, (rows, points) in enumerate(data.batches(epoch, config)):
             done = (epoch * steps + step) / (config.epochs * steps)
             progress.fill_(done)
-            setup.set_rate(optimizer, config.lr * setup.cosine(done))
+            setup.set_rate(optimizer, setup.rate(done, config.lr, config.last_lr))
             meter.add(take(rows, points, progress))
     return meter.means()
 

@@ -20,10 +20,16 @@ Inherited = Literal["source_layout", "variant", "up", "views_digest", "teacher_d
 INHERITED: tuple[Inherited, ...] = get_args(Inherited)
 """What features.h5 says of its own origin, by its attributes."""
 
+LATER = ("augmentation", "optimizer", "last_lr", "clip")
+"""Settings that checkpoints were made without: their defaults are no part of a key, so that these stay up to date."""
+
 
 def run_key(config: DistillConfig, features: Features, device: torch.device) -> str:
     """Changes whenever the weights could: settings, input, plug-in versions, device."""
     settings = deciding(config)
+    for name in LATER:
+        if settings[name] == getattr(DistillConfig, name):
+            del settings[name]
     plugins = [
         discovery.find("backbones", config.student),
         discovery.find("objectives", config.objective),

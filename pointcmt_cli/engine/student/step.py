@@ -48,7 +48,10 @@ class Resident:
         for rows in torch.split(order, config.batch_size):
             if len(rows) > 1:  # batch norm needs two
                 given = None if self.available is None else self.available[rows]
-                yield rows, augment(self.points[rows], config.points, numbers, given)
+                yield (
+                    rows,
+                    augment(self.points[rows], config.points, numbers, given, config.augmentation),
+                )
 
     def steps(self, config: DistillConfig) -> int:
         """Steps per epoch."""

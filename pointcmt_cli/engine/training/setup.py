@@ -10,8 +10,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from pointcmt_cli.config import Precision
+from pointcmt_cli.config import Optimizer, Precision
 from pointcmt_cli.errors import PointCMTError, UsageError
+
+MOMENTUM = 0.9
+"""Of SGD: DGCNN's, PointMLP's and PCT's."""
 
 
 def choose_device(name: str) -> torch.device:
@@ -57,6 +60,11 @@ def cosine(progress: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * progress))
 
 
+def rate(progress: float, first: float, last: float) -> float:
+    """The learning rate, from `first` at 0 by a cosine to `last` at 1."""
+    return last + (first - last) * cosine(progress)
+
+
 def adamw(modules: nn.Module, lr: float, weight_decay: float) -> torch.optim.AdamW:
     """AdamW; on CUDA in one kernel, with its rate and its step count on the device, so that a step can be captured."""
     parameters = list(modules.parameters())
@@ -64,6 +72,37 @@ def adamw(modules: nn.Module, lr: float, weight_decay: float) -> torch.optim.Ada
     rate = torch.tensor(lr, device=parameters[0].device) if on_cuda else lr
     options: dict[str, Any] = {"fused": True, "capturable": True} if on_cuda else {}
     return torch.optim.AdamW(parameters, lr=rate, weight_decay=weight_decay, **options)
+
+
+def sgd(modules: nn.Module, lr: float, weight_decay: float) -> torch.optim.SGD:
+    """SGD with momentum; on CUDA as `adamw`."""
+    parameters = list(modules.parameters())
+    on_cuda = parameters[0].is_cuda
+    rate = torch.tensor(lr, device=parameters[0].device) if on_cuda else lr
+    return torch.optim.SGD(
+        parameters, lr=rate, momentum=MOMENTUM, weight_decay=weight_decay, fused=on_cuda or None
+    )
+
+
+OPTIMIZERS = {"adamw": adamw, "sgd": sgd}
+
+
+def optimizer(
+    name: Optimizer, modules: nn.Module, lr: float, weight_decay: float, clip: float = 0.0
+) -> torch.optim.Optimizer:
+    """One of OPTIMIZERS; before each of its updates gradients longer than `clip` are shortened to it, unless it is 0.
+
+    By its own hook, so that a step is the same however it is taken: plain, recorded, or by several processes.
+    """
+    made = OPTIMIZERS[name](modules, lr, weight_decay)
+    if clip:
+        parameters = list(modules.parameters())
+
+        def shorten(*_: Any) -> None:
+            nn.utils.clip_grad_norm_(parameters, clip)
+
+        made.register_step_pre_hook(shorten)
+    return made
 
 
 def set_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:

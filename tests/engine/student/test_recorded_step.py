@@ -113,7 +113,7 @@ def config(tmp_path: Path) -> DistillConfig:
 
 def built(
     config: DistillConfig, objective: nn.Module | None = None, device: str = "cpu"
-) -> tuple[Step, torch.optim.AdamW, Resident]:
+) -> tuple[Step, torch.optim.Optimizer, Resident]:
     """What `distill` makes of a config, before its first step."""
     features = read_features(config.work / "features.h5")
     data = Resident(features, torch.device(device), features.shapes.rows("train"))
@@ -123,7 +123,8 @@ def built(
         generator = Clouds(16, 32).to(device).requires_grad_(False).eval()
         step = Step(student, loss.to(device), data, generator, config.precision)
         step.settle(config)
-    return step, setup.adamw(step, config.lr, config.weight_decay), data
+    rates = (config.lr, config.weight_decay, config.clip)
+    return step, setup.optimizer(config.optimizer, step, *rates), data
 
 
 def train(
@@ -168,9 +169,11 @@ def ended(made: Generator[Record, None, Stepper]) -> tuple[Stepper, list[Record]
             return ended.value, records
 
 
+@pytest.mark.parametrize("others", [{}, {"optimizer": "sgd", "clip": 0.5}], ids=["adamw", "sgd"])
 def test_the_recorded_step_ends_in_the_plain_ones_weights_bit_for_bit(
-    config: DistillConfig, monkeypatch: pytest.MonkeyPatch
+    config: DistillConfig, others: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    config = replace(config, **others)
     outcomes = []
     taken: list[int] = []
 
@@ -323,6 +326,10 @@ def test_the_rate_stays_where_the_recorded_step_reads_it(
 # What the recorded step may not do, for every backbone and objective.
 
 
+FUSED = (torch.ops.aten._fused_adamw_.tensor_lr, torch.ops.aten._fused_sgd_.tensor_lr)
+"""Updates, which know no tensors without numbers."""
+
+
 class Only(TorchDispatchMode):
     """Every tensor of every operation is on this kind of device; its numbers are not looked at."""
 
@@ -336,8 +343,7 @@ class Only(TorchDispatchMode):
     ) -> Any:
         kwargs = kwargs or {}
         assert func is not torch.ops.aten._local_scalar_dense.default, "a number is read"
-        fused = func is torch.ops.aten._fused_adamw_.tensor_lr  # knows no tensor without numbers
-        out = None if fused else func(*args, **kwargs)
+        out = None if func in FUSED else func(*args, **kwargs)
         self.seen.add(func)
         for each in tree_leaves((args, kwargs, out)):
             if isinstance(each, Tensor):
@@ -465,11 +471,24 @@ def test_the_loop_around_the_step_waits_once_per_epoch(
     assert optimizer.param_groups[0]["lr"] is rate
 
 
-def test_the_update_does_not_wait() -> None:
-    """AdamW as on CUDA, on fake tensors."""
+def fake_adamw(weights: nn.Module) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(weights.parameters(), lr=1.0, fused=True, capturable=True)
+
+
+def fake_sgd(weights: nn.Module) -> torch.optim.Optimizer:
+    return torch.optim.SGD(weights.parameters(), lr=1.0, momentum=0.9, fused=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "fused"), list(zip(["adamw", "sgd"], FUSED, strict=True)), ids=["adamw", "sgd"]
+)
+def test_the_update_does_not_wait(name: Any, fused: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An optimizer as on CUDA, on fake tensors, with shortened gradients."""
+    fakes = {"adamw": fake_adamw, "sgd": fake_sgd}
+    monkeypatch.setattr(setup, "OPTIMIZERS", {name: lambda weights, *_: fakes[name](weights)})
     with FakeTensorMode(), torch.device("cuda", 0):
         weights = nn.ParameterList([torch.empty(3, 4), torch.empty(4)])
-        optimizer = torch.optim.AdamW(weights, lr=1.0, fused=True, capturable=True)
+        optimizer = setup.optimizer(name, weights, 1.0, 0.0, clip=1.0)
         optimizer.param_groups[0]["lr"] = torch.empty(())  # AdamW looks at it, but when made only
         for each in weights:
             each.grad = torch.empty_like(each)
@@ -477,8 +496,10 @@ def test_the_update_does_not_wait() -> None:
             for _ in range(2):
                 setup.set_rate(optimizer, 0.1)
                 optimizer.step()
-        assert torch.ops.aten._fused_adamw_.tensor_lr in only.seen
-        assert all(values["step"].is_cuda for values in optimizer.state.values())
+        assert fused in only.seen
+        kept = [each for values in optimizer.state.values() for each in values.values()]
+        assert kept
+        assert all(each.is_cuda for each in kept)
 
 
 # The option.
