@@ -153,6 +153,16 @@ def test_files_stand_as_those_that_it_was_trained_on(tmp_path: Path, name: str) 
     assert found["files"][0]["predictions"] == expected["files"][0]["predictions"]
     told = run(tmp_path, file, name=name, up="y")
     assert told["files"][0]["predictions"] == expected["files"][0]["predictions"]
+    notes = {
+        up: [
+            each.text
+            for each in predict(PredictConfig(Path(name), (file,), work=tmp_path / "y", up=up))
+            if isinstance(each, Note)
+        ]
+        for up in (None, "z")
+    }
+    assert "files are read y up, as its data set was (--up says otherwise)" in notes[None]
+    assert not any(" up" in text for text in notes["z"])
     unturned = run(tmp_path / "y", file, name=name, up="z")
     assert unturned["files"][0]["predictions"] != found["files"][0]["predictions"]
     assert unturned["files"] == run(tmp_path, file, name=name)["files"]
