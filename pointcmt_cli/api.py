@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from pointcmt_cli.data.shape import Shape as Shape
     from pointcmt_cli.errors import PointCMTError as PointCMTError
     from pointcmt_cli.models.distillation import Distillation as Distillation
+    from pointcmt_cli.models.distillation import label_loss as label_loss
+    from pointcmt_cli.models.distillation import mean_of as mean_of
     from pointcmt_cli.models.generator import unit_box as unit_box
     from pointcmt_cli.ops.compiling import compiled as compiled
     from pointcmt_cli.ops.emd.distance import earth_movers_distance as earth_movers_distance
@@ -46,7 +48,9 @@ _HOMES = {
     "gather": "pointcmt_cli.ops.points.public",
     "interpolate": "pointcmt_cli.ops.points.public",
     "k_nearest": "pointcmt_cli.ops.points.public",
+    "label_loss": "pointcmt_cli.models.distillation",
     "linear": "pointcmt_cli.ops.rows.linear",
+    "mean_of": "pointcmt_cli.models.distillation",
     "missing_package": "pointcmt_cli.wording",
     "normed_rows": "pointcmt_cli.ops.rows.normed_rows",
     "one_line": "pointcmt_cli.wording",
@@ -108,7 +112,9 @@ class Objective(Protocol):
 
     Lazy parameters (nn.LazyLinear) are allowed: they see one batch before the optimizer is made. An optional
     attribute `needs_generator`, false if absent, says whether the generator is to be trained at all; `uses_teacher`,
-    true if absent, whether anything of the teacher is looked at: `evaluate` compares all others with those that do not.
+    true if absent, whether anything of the teacher is looked at: `evaluate` compares all others with those that do not;
+    `uses_unlabelled`, false if absent, whether its batches hold shapes without a label; `uses_average`, false if
+    absent, whether it needs `average_logits`.
     """
 
     def __call__(self, batch: "Distillation") -> "dict[str, torch.Tensor]":

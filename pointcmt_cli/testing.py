@@ -107,42 +107,57 @@ def _check_images(renderer: Any, rig: Cameras, color: bool) -> None:
 
 
 def check_objective(plugin: Plugin, **options: Any) -> None:
-    """Named finite scalar terms at every stage of training, with a gradient to the student; same batch, same terms."""
+    """Named finite scalar terms at every stage of training, with a gradient to the student; same batch, same terms.
+
+    One that says `uses_unlabelled` is also shown shapes without labels, and must not read any of theirs.
+    """
     with _seeded(0):
         objective = _build("objectives", plugin, options)
         _require(
             isinstance(objective, nn.Module),
             f"an objective must be an nn.Module, got {type(objective).__name__}",
         )
+        mixtures = (False, True) if getattr(objective, "uses_unlabelled", False) else (False,)
         for progress in (0.0, 0.5, 1.0):
-            batch = _distillation(bool(getattr(objective, "needs_generator", False)), progress)
-            with _seeded(1):
-                terms = _terms(objective(batch))
-            with _seeded(1):
-                again = _terms(objective(batch))
-            _require(
-                all(torch.equal(terms[name], again[name]) for name in terms),
-                "the same batch and seed gave other terms",
-            )
-            if not getattr(objective, "uses_teacher", True):
-                with _seeded(1):
-                    again = _terms(objective(_other_teacher(batch)))
-                _require(
-                    all(torch.equal(terms[name], again[name]) for name in terms),
-                    "uses_teacher is False, but another teacher gave other terms",
-                )
-            total = torch.stack(list(terms.values())).sum()
-            _require(
-                total.requires_grad,
-                "no term carries a gradient: were the student's features and logits detached?",
-            )
-            total.backward()  # type: ignore[no-untyped-call]
-            gradient = batch.student_features.grad
-            _require(
-                gradient is not None and bool(gradient.isfinite().all()) and bool(gradient.any()),
-                "the sum of the terms gives the student no finite gradient",
-            )
+            for mixed in mixtures:
+                needs_generator = bool(getattr(objective, "needs_generator", False))
+                _check_terms(objective, _distillation(needs_generator, progress, mixed))
         _require_gradients(objective)
+
+
+def _check_terms(objective: nn.Module, batch: Distillation) -> None:
+    terms = _terms_of(objective, batch)
+    same = "the same batch and seed gave other terms"
+    _require_alike(terms, _terms_of(objective, batch), same)
+    if not getattr(objective, "uses_teacher", True):
+        other = "uses_teacher is False, but another teacher gave other terms"
+        _require_alike(terms, _terms_of(objective, _other_teacher(batch)), other)
+    if batch.mixed:
+        read = "the label of a shape that has none was read: see `labelled` and `bank_labelled`"
+        _require_alike(terms, _terms_of(objective, _other_labels(batch)), read)
+    total = torch.stack(list(terms.values())).sum()
+    _require(
+        total.requires_grad,
+        "no term carries a gradient: were the student's features and logits detached?",
+    )
+    total.backward()  # type: ignore[no-untyped-call]
+    gradient = batch.student_features.grad
+    _require(
+        gradient is not None and bool(gradient.isfinite().all()) and bool(gradient.any()),
+        "the sum of the terms gives the student no finite gradient",
+    )
+
+
+def _terms_of(objective: nn.Module, batch: Distillation) -> dict[str, Tensor]:
+    with _seeded(1):
+        return _terms(objective(batch))
+
+
+def _require_alike(terms: dict[str, Tensor], again: dict[str, Tensor], message: str) -> None:
+    alike = terms.keys() == again.keys() and all(
+        torch.equal(terms[name], again[name]) for name in terms
+    )
+    _require(alike, message)
 
 
 def _build(group: str, plugin: Plugin, options: dict[str, Any]) -> Any:
@@ -256,16 +271,18 @@ def _terms(terms: Any) -> dict[str, Tensor]:
     return dict(terms)
 
 
-def _distillation(needs_generator: bool, progress: float) -> Distillation:
+def _distillation(needs_generator: bool, progress: float, mixed: bool) -> Distillation:
     with _seeded(2):
         shapes = 3 * BATCH
         head = nn.Linear(WIDTH, CLASSES)
         features = torch.rand(BATCH, WIDTH, requires_grad=True)
         generator = Generator(WIDTH, points=64).eval().requires_grad_(False)
-        bank_labels = torch.arange(shapes) % CLASSES
+        known = torch.arange(shapes) % 2 == 0 if mixed else torch.ones(shapes, dtype=torch.bool)
+        bank_labels = torch.where(known, torch.arange(shapes) % CLASSES, -1)
         rows = torch.arange(BATCH)
         batch = Distillation(
             labels=bank_labels[rows],
+            labelled=known[rows],
             student_features=features,
             student_logits=head(features),
             head=head,
@@ -273,11 +290,23 @@ def _distillation(needs_generator: bool, progress: float) -> Distillation:
             rows=rows,
             bank_features=torch.rand(shapes, WIDTH + 8),
             bank_labels=bank_labels,
+            bank_labelled=known,
             teacher_features=torch.rand(BATCH, WIDTH),
             teacher_logits=torch.randn(BATCH, CLASSES),
             oof_logits=torch.randn(BATCH, CLASSES),
+            mixed=mixed,
+            average_logits=4 * torch.randn(BATCH, CLASSES),
         )
     return replace(batch, generator=generator) if needs_generator else batch
+
+
+def _other_labels(batch: Distillation) -> Distillation:
+    """The same batch, with a label where there is none."""
+    return replace(
+        batch,
+        labels=torch.where(batch.labelled, batch.labels, CLASSES - 1),
+        bank_labels=torch.where(batch.bank_labelled, batch.bank_labels, CLASSES - 1),
+    )
 
 
 def _other_teacher(batch: Distillation) -> Distillation:

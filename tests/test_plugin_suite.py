@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from places import ROOT
 from pointcmt_cli import discovery, testing
+from pointcmt_cli.api import label_loss
 from pointcmt_cli.errors import PluginError, PointCMTError
 
 OPTIONS: dict[str, list[dict[str, Any]]] = {
@@ -160,6 +161,24 @@ def test_an_objective_without_a_teacher_looks_at_none() -> None:
         testing.check_objective(
             lambda: told(lambda batch: {"a": (batch.student_logits * batch.oof_logits).sum()})
         )
+
+
+def test_an_objective_reads_no_label_that_is_not_there() -> None:
+    def told(terms: Callable[[Any], Any]) -> nn.Module:
+        objective = Objective(terms)
+        objective.uses_unlabelled = True  # type: ignore[assignment]
+        return objective
+
+    testing.check_objective(lambda: told(lambda batch: {"a": label_loss(batch)}))
+    for name in ("labels", "bank_labels"):
+        with pytest.raises(AssertionError, match="the label of a shape that has none was read"):
+            testing.check_objective(
+                lambda name=name: told(
+                    lambda batch: {
+                        "a": batch.student_features.sum() * getattr(batch, name).float().mean()
+                    }
+                )
+            )
 
 
 def draw(change: Callable[[Any], Any]) -> Callable[[], Any]:

@@ -12,14 +12,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pointcmt_cli.api import Distillation
+from pointcmt_objectives.parts import Labels, SoftLabels, Sum
 
 
 class Contrast(nn.Module):
     """Two linear projections, dropped after training, and a softmax over the bank; the weight falls to 0 linearly.
 
     The end of the training belongs to the labels, so that a student that has little time is not kept from fitting them.
+    A shape without a label has its own picture alone for its target.
     """
 
+    uses_unlabelled = True
     bank: Tensor
 
     def __init__(
@@ -29,38 +32,33 @@ class Contrast(nn.Module):
         temperature: float,
         whitened: int,
         width: int,
-        smoothing: float,
     ) -> None:
         super().__init__()
         self.weight = weight
         self.class_share = class_share
         self.temperature = temperature
         self.whitened = whitened
-        self.smoothing = smoothing
         self.points_to_shared = nn.LazyLinear(width)
         self.pictures_to_shared = nn.LazyLinear(width)
         self.register_buffer("bank", torch.empty(0))
 
     def forward(self, batch: Distillation) -> dict[str, Tensor]:
-        """Cross-entropy and contrast."""
+        """One term."""
         if not len(self.bank):
             self.bank = whiten(batch.bank_features, self.whitened)
-        return {
-            "cross_entropy": functional.cross_entropy(
-                batch.student_logits, batch.labels, label_smoothing=self.smoothing
-            ),
-            "contrast": self.weight * (1 - batch.progress) * self.contrast(batch),
-        }
+        return {"contrast": self.weight * (1 - batch.progress) * self.contrast(batch)}
 
     def contrast(self, batch: Distillation) -> Tensor:
         """Cross-entropy of the softmax over the bank to its target: part own picture, part pictures of the class."""
         points = functional.normalize(self.points_to_shared(batch.student_features), dim=1)
         pictures = functional.normalize(self.pictures_to_shared(self.bank), dim=1)
         scores = (points @ pictures.T / self.temperature).log_softmax(dim=1)  # (B, S)
-        same = (batch.labels[:, None] == batch.bank_labels[None]).to(scores.dtype)
-        target = self.class_share * same / same.sum(dim=1, keepdim=True)
+        same = batch.labels[:, None] == batch.bank_labels[None]
+        same = (same & batch.labelled[:, None] & batch.bank_labelled[None]).to(scores.dtype)
+        share = (self.class_share * batch.labelled.to(scores.dtype))[:, None]  # (B, 1)
+        target = share * same / same.sum(dim=1, keepdim=True).clamp_min(1)
         own = functional.one_hot(batch.rows, len(self.bank))
-        target = target + (1 - self.class_share) * own
+        target = target + (1 - share) * own
         loss: Tensor = -(target * scores).sum(dim=1).mean()
         return loss
 
@@ -68,10 +66,13 @@ class Contrast(nn.Module):
 def whiten(features: Tensor, count: int) -> Tensor:
     """The first `count` principal components of features (S, E), each with variance 1: (S, min(count, S - 1, E))."""
     spread = features.std(dim=0)
-    scaled = (features - features.mean(dim=0)) / (spread + 0.1 * spread.mean())
+    least = torch.finfo(features.dtype).tiny  # where all are alike, nothing tells them apart: zeros
+    scaled = (features - features.mean(dim=0)) / (spread + 0.1 * spread.mean()).clamp_min(least)
     left, strengths, _ = torch.linalg.svd(scaled.double(), full_matrices=False)
-    kept = min(count, int((strengths > 1e-6 * strengths[0]).sum()))
-    white: Tensor = (left[:, :kept] * len(features) ** 0.5).to(features.dtype)
+    kept = max(1, min(count, int((strengths > 1e-6 * strengths[0]).sum())))
+    white: Tensor = (left[:, :kept] * (strengths[:kept] > 0) * len(features) ** 0.5).to(
+        features.dtype
+    )
     return white
 
 
@@ -83,6 +84,16 @@ def contrast(
     whitened: int = 64,
     width: int = 128,
     smoothing: float = 0.2,
-) -> Contrast:
-    """`class_share` in [0, 1]: of the target, what goes to the class's pictures; the rest to the shape's own."""
-    return Contrast(weight, class_share, temperature, whitened, width, smoothing)
+    soft_labels: float = 1.0,
+) -> Sum:
+    """`class_share` in [0, 1]: of the target, what goes to the class's pictures; the rest to the shape's own.
+
+    `soft_labels`: weight of the teacher's answers on shapes without a label.
+    """
+    parts: list[nn.Module] = [
+        Labels(smoothing),
+        Contrast(weight, class_share, temperature, whitened, width),
+    ]
+    if soft_labels:
+        parts.append(SoftLabels(soft_labels, temperature=1.0, confidence=0.0))
+    return Sum(parts)

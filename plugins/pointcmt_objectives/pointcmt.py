@@ -4,21 +4,35 @@
 default, is the same two terms so scaled that they cannot swamp the labels. docs/does-it-help.md has both measured.
 """
 
+from dataclasses import replace
 from typing import Literal
 
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pointcmt_cli.api import Distillation, earth_movers_distance, unit_box
+from pointcmt_cli.api import Distillation, earth_movers_distance, label_loss, unit_box
+from pointcmt_objectives.parts import ramp_of
 
 
 class Balanced(nn.Module):
-    """Means over the batch, a target without gradient, weights that ramp up over `warm_up` of the training."""
+    """Means over the batch, a target without gradient, weights that ramp up over `warm_up` of the training.
+
+    Both terms need no label. `head_weight`: the student's head also learns the labelled shapes from their teacher
+    features; a head that has never seen such features makes noise of them, and noise is a harmful target.
+    """
+
+    uses_unlabelled = True
 
     def __init__(
-        self, feature_weight: float, classifier_weight: float, warm_up: float, smoothing: float
+        self,
+        feature_weight: float,
+        classifier_weight: float,
+        head_weight: float,
+        warm_up: float,
+        smoothing: float,
     ) -> None:
         super().__init__()
+        self.head_weight = head_weight
         self.feature_weight = feature_weight
         self.classifier_weight = classifier_weight
         self.warm_up = warm_up
@@ -27,12 +41,11 @@ class Balanced(nn.Module):
 
     def forward(self, batch: Distillation) -> dict[str, Tensor]:
         """Cross-entropy, and the terms whose weight is not 0."""
-        ramp = (batch.progress / self.warm_up).clamp(max=1) if self.warm_up else 1.0
-        terms = {
-            "cross_entropy": functional.cross_entropy(
-                batch.student_logits, batch.labels, label_smoothing=self.smoothing
-            )
-        }
+        ramp = ramp_of(batch.progress, self.warm_up)
+        terms = {"cross_entropy": label_loss(batch, self.smoothing)}
+        if self.head_weight:
+            taught = replace(batch, student_logits=batch.head(batch.teacher_features))
+            terms["head"] = self.head_weight * label_loss(taught, self.smoothing)
         if self.classifier_weight:
             terms["classifier"] = ramp * self.classifier_weight * classifier_enhancement(batch)
         if self.feature_weight:
@@ -105,6 +118,7 @@ def pointcmt(
     recipe: Literal["balanced", "reference"] = "balanced",
     feature_weight: float | None = None,
     classifier_weight: float | None = None,
+    head_weight: float = 0.0,
     warm_up: float = 0.3,
     smoothing: float = 0.2,
 ) -> nn.Module:
@@ -114,4 +128,4 @@ def pointcmt(
     classifier = weights[1] if classifier_weight is None else classifier_weight
     if recipe == "reference":
         return Reference(feature, classifier, smoothing)
-    return Balanced(feature, classifier, warm_up, smoothing)
+    return Balanced(feature, classifier, head_weight, warm_up, smoothing)

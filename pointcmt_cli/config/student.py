@@ -19,7 +19,7 @@ from pointcmt_cli.config.setting import (
 )
 from pointcmt_cli.config.training import LearningRate, Tensorboard, WeightDecay
 
-Augmentation = Literal["usual", "drop", "turn"]
+Augmentation = Literal["usual", "drop", "turn", "strong"]
 Optimizer = Literal["adamw", "sgd"]
 
 PLAIN_OBJECTIVE = "none"
@@ -74,18 +74,28 @@ class DistillConfig:
     epochs: Annotated[
         int,
         Setting(
-            "Epochs: passes over the train split.",
+            "Epochs: passes over the train split, or over the unlabelled shapes where there are more.",
             TRAINING,
             low=1,
             source="the reference trains 1,000 on a GPU; docs/does-it-help.md says what 60 give",
         ),
     ] = 60
     batch_size: Annotated[int, Setting("Batch size: shapes per step.", TRAINING, low=2)] = 32
+    labelled_share: Annotated[
+        float,
+        Setting(
+            "Share of each batch that has labels, where there are shapes without.",
+            TRAINING,
+            low=0.0,
+            high=1.0,
+            source="8 of 32: docs/few-labels.md",
+        ),
+    ] = 0.25
     augmentation: Annotated[
         Augmentation,
         Setting(
             "usual: scale and shift; drop: and up to 7/8 of the points left out; turn: a small scale and a turn "
-            "about the vertical.",
+            "about the vertical; strong: the usual, and turns, tilts, jitter and missing parts.",
             TRAINING,
             source="usual: the reference; the others: examples/recipes",
         ),

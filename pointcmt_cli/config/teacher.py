@@ -146,6 +146,15 @@ class TeacherConfig:
             source="the reference's 0.2 (docs/method.md says what differs)",
         ),
     ] = SMOOTHING
+    labels_per_class: Annotated[
+        str | None,
+        Setting(
+            "For experiments: hide the labels of all other train shapes; a number, or a share of each class as 10%.",
+            TRAINING,
+            metavar="K",
+        ),
+    ] = None
+    """Class-balanced, drawn by the seed; features.h5 then holds no label and no name of the hidden ones."""
     folds: Annotated[
         int,
         Setting(

@@ -3,12 +3,16 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
+from torch.nn import functional
 
 
 @dataclass(frozen=True)
 class Distillation:
     """One batch, student and teacher side by side; no teacher tensor carries a gradient.
+
+    Some shapes may have no label: only objectives that say `uses_unlabelled` are shown any.
 
     An objective that pulls the student's features to the teacher's, beside the labels:
 
@@ -19,7 +23,9 @@ class Distillation:
     """
 
     labels: Tensor
-    """(B,) int64."""
+    """(B,) int64; -1 where there is none."""
+    labelled: Tensor
+    """(B,) bool: who has a label. Of the others none may be read."""
     student_features: Tensor
     """(B, D) after the neck, of the teacher's width D."""
     student_logits: Tensor
@@ -34,7 +40,9 @@ class Distillation:
     bank_features: Tensor
     """(S, E) of all S train shapes: the teacher's image network before its neck."""
     bank_labels: Tensor
-    """(S,) int64 of all train shapes."""
+    """(S,) int64 of all train shapes; -1 where there is none."""
+    bank_labelled: Tensor
+    """(S,) bool: which of them have a label."""
     teacher_features: Tensor
     """(B, D) of the same shapes, computed once from their views."""
     teacher_logits: Tensor
@@ -43,3 +51,21 @@ class Distillation:
     """(B, K) of teachers that were not trained on these shapes (out of fold)."""
     generator: Callable[[Tensor], Tensor] | None = None
     """CMPG, frozen, in eval mode: features (B, D) -> clouds (B, 1024, 3)."""
+    mixed: bool = False
+    """Whether some of the shapes that are learned from have no label; the same in every batch of a run."""
+    average_logits: Tensor | None = None
+    """(B, K), for objectives that say `uses_average`: what a moving average of the student says of the same shapes,
+    less changed than the student sees them; no gradient."""
+
+
+def label_loss(batch: Distillation, smoothing: float = 0.0) -> Tensor:
+    """Mean cross-entropy of the shapes that have a label, with torch's label smoothing; shapes are static."""
+    labels = torch.where(batch.labelled, batch.labels, -1)
+    return functional.cross_entropy(
+        batch.student_logits, labels, ignore_index=-1, label_smoothing=smoothing
+    )
+
+
+def mean_of(values: Tensor, chosen: Tensor) -> Tensor:
+    """Mean of values (B,) over the chosen (B,) bool; 0 where none is."""
+    return (values * chosen).sum() / chosen.sum().clamp_min(1)

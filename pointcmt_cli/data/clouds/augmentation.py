@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from pointcmt_cli.config import Augmentation
+from pointcmt_cli.data.clouds.strong import strengthen
 
 SCALE = (2 / 3, 3 / 2)
 SHIFT = 0.2
@@ -75,6 +76,7 @@ CHANGES: dict[Augmentation, Callable[[Tensor, torch.Generator], Tensor]] = {
     "usual": scale_and_shift,
     "drop": drop,
     "turn": turn,
+    "strong": lambda points, numbers: strengthen(scale_and_shift(points, numbers), numbers),
 }
 
 

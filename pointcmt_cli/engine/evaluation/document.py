@@ -121,10 +121,13 @@ def objective_of(trained: Trained) -> Any:
 
 
 def learns_alone(trained: Trained, objective: Any) -> bool | None:
-    """Whether a student's objective has no teacher; None where the objective cannot be asked."""
+    """Whether a student learns from labels alone; None where the objective cannot be asked."""
     if trained.is_teacher:
         return False
-    return None if objective is None else not getattr(objective, "uses_teacher", True)
+    if objective is None:
+        return None
+    more = getattr(objective, "uses_teacher", True) or getattr(objective, "uses_unlabelled", False)
+    return not more
 
 
 def training(

@@ -52,7 +52,7 @@ def settings(run: Run) -> dict[str, Any]:
 
 def origin(run: Run) -> list[Any]:
     """What a run was made from, as its file says it."""
-    return [run["provenance"].get(key) for key in ("kind", *MADE)]
+    return [run["provenance"].get(key) for key in ("kind", *MADE, "labels_per_class")]
 
 
 def options(run: Run) -> dict[str, Any]:
@@ -180,7 +180,10 @@ def _all(run: Run) -> dict[str, Any]:
         if key in run["provenance"] or key != "weights_digest"
     }
     words = {"views_digest": "views", "init_digest": "init", "weights_digest": "weights"}
-    return settings(run) | {words[key]: str(value or "none")[:6] for key, value in made.items()}
+    few = run["provenance"].get("labels_per_class")
+    hidden = {"labels per class": few} if few else {}
+    starts = {words[key]: str(value or "none")[:6] for key, value in made.items()}
+    return settings(run) | hidden | starts
 
 
 def _short(run: Run) -> str:

@@ -137,7 +137,7 @@ class Run(TypedDict):
     objective_options: Annotated[dict[str, Any], "of that plug-in"]
     plain: Annotated[
         bool | None,
-        "it learns without a teacher (the yardstick); `null` where the objective's plug-in is not installed",
+        "it learns from labels alone (the yardstick); `null` where the objective's plug-in is not installed",
     ]
     uses_generator: Annotated[bool, "its objective needs the generator of stage II"]
     seed: Annotated[int, "of the training"]

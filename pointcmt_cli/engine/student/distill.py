@@ -20,6 +20,7 @@ from pointcmt_cli import discovery
 from pointcmt_cli.config import DistillConfig
 from pointcmt_cli.data.store.features import Features, read_features
 from pointcmt_cli.data.store.lock import exclusive
+from pointcmt_cli.engine.student.batches import Resident
 from pointcmt_cli.engine.student.first_weights import fill
 from pointcmt_cli.engine.student.provenance import (
     other_settings,
@@ -32,7 +33,7 @@ from pointcmt_cli.engine.student.provenance import (
 from pointcmt_cli.engine.student.ranks import Alone, launch
 from pointcmt_cli.engine.student.recorded_step import check_fast, stepper
 from pointcmt_cli.engine.student.scores import final_metrics, held_out, shown
-from pointcmt_cli.engine.student.step import Meter, Resident, Step, Stepper
+from pointcmt_cli.engine.student.step import Meter, Step, Stepper
 from pointcmt_cli.engine.student.train_generator import generator_key, train_generator
 from pointcmt_cli.engine.training import checkpoint, setup
 from pointcmt_cli.engine.training.beside import log_tensorboard, write_run
@@ -104,7 +105,7 @@ def train_student(config: DistillConfig, features: Features, ranks: Alone, key: 
         if ranks.first:
             generator = yield from train_generator(config, features, device)
         generator = ranks.module_of_first(generator)
-    data = Resident(features, device, train)
+    data = Resident(features, device, objective)
     with setup.seeded(config.seed, "weights"):
         student = build_student(config, features)
         filled = ""
@@ -115,7 +116,7 @@ def train_student(config: DistillConfig, features: Features, ranks: Alone, key: 
         step.settle(config)
     if filled:
         yield Note(filled)
-    modules = nn.ModuleList([student, objective])
+    modules = nn.ModuleList([student, objective, *([step.average] if step.average else [])])
     optimizer = setup.optimizer(
         config.optimizer, modules, config.lr, config.weight_decay, config.clip
     )
@@ -132,7 +133,7 @@ def train_student(config: DistillConfig, features: Features, ranks: Alone, key: 
     if lacking := gaps(shapes.classes, shapes.labels, shapes.splits):
         yield Note(lacking, warning=True)
     yield Note(
-        f"{config.student} learns from {len(train)} shapes of {len(shapes.classes)} classes "
+        f"{config.student} learns from {learned_from(data)} of {len(shapes.classes)} classes "
         f"(objective {config.objective}, {config.points} points, seed {config.seed}, {device.type})"
     )
     take = ranks.stepper(step, optimizer, (yield from stepper(step, optimizer, data, config)))
@@ -159,6 +160,15 @@ def train_student(config: DistillConfig, features: Features, ranks: Alone, key: 
         resume.load_best(student)
     done = (config, features, device, history, best, resume, made_by)
     yield Result(ranks.from_first(finish, student, *done))
+
+
+def learned_from(data: Resident) -> str:
+    """How many shapes, with and without labels."""
+    labelled, shown, unlabelled = data.counts
+    if not unlabelled:
+        return f"{labelled} shapes"
+    idle = "" if shown else ", which this objective does not use,"
+    return f"{labelled} labelled and {unlabelled} unlabelled shapes{idle}"
 
 
 def finish(

@@ -16,11 +16,19 @@ from pointcmt_cli.engine.training.stored import Checkpoint, Provenance
 from pointcmt_cli.files import digest, file_digest
 from pointcmt_cli.provenance import MadeBy, record
 
-Inherited = Literal["source_layout", "variant", "up", "views_digest", "teacher_digest", "teacher"]
+Inherited = Literal[
+    "source_layout",
+    "variant",
+    "up",
+    "views_digest",
+    "teacher_digest",
+    "teacher",
+    "labels_per_class",
+]
 INHERITED: tuple[Inherited, ...] = get_args(Inherited)
 """What features.h5 says of its own origin, by its attributes."""
 
-LATER = ("augmentation", "optimizer", "last_lr", "clip")
+LATER = ("labelled_share", "augmentation", "optimizer", "last_lr", "clip")
 """Settings that checkpoints were made without: their defaults are no part of a key, so that these stay up to date."""
 
 

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from pointcmt_cli.config import DistillConfig
+from pointcmt_cli.engine.student.batches import Resident
 from pointcmt_cli.engine.student.cuda_graph import CudaGraph, Recorder
-from pointcmt_cli.engine.student.step import Resident, Stepper, plain
+from pointcmt_cli.engine.student.step import Stepper, plain
 from pointcmt_cli.errors import UsageError
 from pointcmt_cli.records import Note, Record
 

@@ -1,62 +1,28 @@
-"""One step of the student: batches that stay on the device, and student and teacher side by side for the objective.
+"""One step of the student: student and teacher side by side for the objective, on data that stay on the device.
 
 Nothing in here makes the host wait for the device: loss terms add up where they are, and are read once per epoch.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+import copy
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
 
 from pointcmt_cli.config import DistillConfig, Precision
-from pointcmt_cli.data.clouds.augmentation import augment
-from pointcmt_cli.data.clouds.sampling import available, is_filled
-from pointcmt_cli.data.store.features import Features
+from pointcmt_cli.engine.student.batches import Resident
 from pointcmt_cli.engine.training import setup
 from pointcmt_cli.models.classifier import Classifier
-from pointcmt_cli.models.distillation import Distillation
+from pointcmt_cli.models.distillation import Distillation, mean_of
 from pointcmt_cli.ops.peers import Peers
 
+DECAY = 0.99
+"""Of the moving average of the student's weights, per step (Tarvainen & Valpola, NeurIPS 2017, early in training)."""
 Stepper = Callable[[Tensor, Tensor, Tensor], Mapping[str, Tensor]]
-"""Row numbers (B,), points (B, N, 3) and progress () -> scalars by name; the weights are one step further."""
+"""Row numbers (B,), points (B, N, 3) and progress () -> scalars by name; the weights are one step further.
 
-
-class Resident:
-    """Everything a step needs of the train split, on the device for the whole run."""
-
-    def __init__(self, features: Features, device: torch.device, rows: Any) -> None:
-        def put(values: Any) -> Tensor:
-            return torch.from_numpy(values[rows]).to(device)
-
-        self.points = put(features.shapes.points)
-        self.available = None
-        """(S,) where a cloud is filled up with repeats: how many of its points are none."""
-        if is_filled(features.shapes.points[rows]):
-            counts = available(features.shapes.points[rows])
-            self.available = torch.from_numpy(counts).to(device)
-        self.labels = put(features.shapes.labels)
-        self.teacher_features = put(features.teacher_features)
-        self.teacher_logits = put(features.teacher_logits)
-        self.oof_logits = put(features.oof_logits)
-        self.encoder_features = put(features.encoder_features)
-
-    def batches(self, epoch: int, config: DistillConfig) -> Iterator[tuple[Tensor, Tensor]]:
-        """Row numbers (B,) and augmented points (B, N, 3); numbers are drawn on the device, from seed and epoch."""
-        numbers = setup.stream(config.seed, "batches", epoch, device=self.points.device)
-        order = torch.randperm(len(self.labels), generator=numbers, device=numbers.device)
-        for rows in torch.split(order, config.batch_size):
-            if len(rows) > 1:  # batch norm needs two
-                given = None if self.available is None else self.available[rows]
-                yield (
-                    rows,
-                    augment(self.points[rows], config.points, numbers, given, config.augmentation),
-                )
-
-    def steps(self, config: DistillConfig) -> int:
-        """Steps per epoch."""
-        full, rest = divmod(len(self.labels), config.batch_size)
-        return full + (rest > 1)
+Where the objective needs the average's answers, points are (2 B, N, 3): the second half is for the average.
+"""
 
 
 class Step(nn.Module):
@@ -78,6 +44,8 @@ class Step(nn.Module):
         self.data = data
         self.precision = precision
         self.frozen = (generator,)
+        needed = getattr(objective, "uses_average", False)
+        self.average = copy.deepcopy(student).requires_grad_(False).eval() if needed else None
         self.peers = peers or Peers()
 
     def forward(self, rows: Tensor, points: Tensor, progress: Tensor) -> dict[str, Tensor]:
@@ -86,13 +54,15 @@ class Step(nn.Module):
         Of a shared batch, only one's own rows go through the student; all that follows is the whole batch's.
         """
         data, peers = self.data, self.peers
+        points, gentle = points[: len(rows)], points[len(rows) :]
         with setup.autocast(points.device, self.precision), peers.own_numbers():
             features = self.student.features(peers.part(points))
         features = peers.whole(features.float(), len(points))
         logits = self.student.head(features)
-        labels = data.labels[rows]
+        labels, labelled = data.labels[rows], data.labelled[rows]
         batch = Distillation(
             labels=labels,
+            labelled=labelled,
             student_features=features,
             student_logits=logits,
             head=self.student.head,
@@ -103,12 +73,35 @@ class Step(nn.Module):
             rows=rows,
             bank_features=data.encoder_features,
             bank_labels=data.labels,
+            bank_labelled=data.labelled,
             generator=self.frozen[0],
+            mixed=data.mixed,
+            average_logits=self.follow(gentle) if self.average else None,
         )
         terms: dict[str, Tensor] = self.objective(batch)
         loss = torch.stack(list(terms.values())).sum()
-        accuracy = (logits.argmax(dim=1) == labels).float().mean()
+        accuracy = mean_of((logits.argmax(dim=1) == labels).float(), labelled)
         return {**terms, "loss": loss, "train_accuracy": accuracy}
+
+    @torch.no_grad()
+    def follow(self, points: Tensor) -> Tensor:
+        """The average's logits (B, K) of the whole batch; in training it first takes a step towards the student."""
+        assert self.average is not None
+        if self.training:
+            pairs = zip(
+                [*self.average.parameters(), *self.average.buffers()],
+                [*self.student.parameters(), *self.student.buffers()],
+                strict=True,
+            )
+            for own, other in pairs:
+                if own.is_floating_point():
+                    own.lerp_(other.to(own.dtype), 1 - DECAY)
+                else:
+                    own.copy_(other)
+        self.average.eval()
+        with setup.autocast(points.device, self.precision):
+            logits: Tensor = self.average(points)
+        return logits.float()
 
     def settle(self, config: DistillConfig) -> None:
         """Show the objective one batch, so that lazy parameters take their shapes before the optimizer is made."""

@@ -93,6 +93,8 @@ def provenance(model: Classifier, shapes: ShapeSet, config: TeacherConfig, key: 
         "frozen": bool(config.freeze),
         "counts": shapes.counts(),
     }
+    if config.labels_per_class:
+        made["labels_per_class"] = config.labels_per_class
     if config.weights:
         made["weights_digest"] = weights_digest(config)
     for name in INHERITED:
@@ -119,6 +121,7 @@ def feature_attributes(config: TeacherConfig, kept: Checkpoint) -> dict[str, Any
         "teacher_digest": made["digest"],
         "teacher_key": made["run_key"],
         "folds": config.folds,
+        **({"labels_per_class": config.labels_per_class} if config.labels_per_class else {}),
     }
 
 

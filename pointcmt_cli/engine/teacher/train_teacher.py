@@ -28,6 +28,7 @@ from pointcmt_cli.data.store.features import Features, write_features
 from pointcmt_cli.data.store.lock import exclusive
 from pointcmt_cli.data.store.views import VIEWS_FORMAT, ShapeSet, read_shapes
 from pointcmt_cli.engine.teacher.choice import choose, files, options_of, resolve, run_key
+from pointcmt_cli.engine.teacher.few_labels import few_labels
 from pointcmt_cli.engine.teacher.fit import Task, cached, fit, out_of_fold
 from pointcmt_cli.engine.teacher.image_features import Views, encode_views
 from pointcmt_cli.engine.teacher.provenance import (
@@ -47,7 +48,7 @@ from pointcmt_cli.errors import DataError
 from pointcmt_cli.files import digest
 from pointcmt_cli.models.classifier import Classifier
 from pointcmt_cli.records import Note, Record, Records, Result
-from pointcmt_cli.splits import HELD_OUT, TEST, TRAIN, gaps
+from pointcmt_cli.splits import HELD_OUT, TEST, TRAIN, UNLABELLED, gaps
 
 
 def train_teacher(config: TeacherConfig) -> Records:
@@ -64,6 +65,8 @@ def train(config: TeacherConfig) -> Records:
     if config.tensorboard:
         log_tensorboard(out, [])  # says now, not at the end, that the extra is missing
     shapes = read_shapes(views_file, [VIEWS_FORMAT])
+    if config.labels_per_class:
+        shapes = few_labels(shapes, config.labels_per_class, config.seed)
     if len(shapes.rows(TRAIN)) < 2:
         raise DataError(f"{views_file}: a teacher needs 2 train shapes or more")
     device = setup.choose_device(config.device)
@@ -196,7 +199,10 @@ def describe(config: TeacherConfig, shapes: ShapeSet, device: torch.device) -> s
     counts = shapes.counts()
     what = "frozen, its head trained" if config.freeze else "trained end to end"
     selection = "" if counts[HELD_OUT] else "; no held-out shapes: the last epoch is kept"
+    labelled = f"{counts['train']} shapes"
+    if UNLABELLED in counts:
+        labelled = f"{counts['train']} labelled shapes (and asked about {counts[UNLABELLED]} unlabelled ones)"
     return (
-        f"teacher {config.teacher}, {what} on {counts['train']} shapes of {len(shapes.classes)} classes for "
+        f"teacher {config.teacher}, {what} on {labelled} of {len(shapes.classes)} classes for "
         f"{config.epochs} epochs (seed {config.seed}, {device.type}){selection}"
     )

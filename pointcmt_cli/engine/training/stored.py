@@ -109,6 +109,9 @@ class Provenance(TypedDict, total=False):
     objective_options: Annotated[dict[str, Any], "of that plug-in"]
     frozen: Annotated[bool, "of teachers: whether the encoder kept its first weights"]
     stored_points: Annotated[int, "points per shape in the features.h5"]
+    labels_per_class: Annotated[
+        str, "labels that each class kept in an experiment with few: a number, or a share as `10%`"
+    ]
     source_layout: Annotated[str, "how the source of the views was laid out"]
     variant: Annotated[str, "of that source, e.g. ScanObjectNN's PB_T50_RS"]
     up: Annotated[

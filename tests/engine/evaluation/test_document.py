@@ -202,7 +202,10 @@ def test_runs_are_grouped_over_seeds_and_tested_against_the_plain_ones() -> None
     assert against["p_value"] == pytest.approx(expected)
     assert "against_plain" not in alone
     assert "against_plain" not in longer  # no plain one was trained for 100 epochs
-    assert (taught["name"], longer["name"]) == ("net, taught", "net, taught, epochs 100")
+    assert (taught["name"], longer["name"]) == (
+        "net, taught, epochs 60",
+        "net, taught, epochs 100",
+    )
     assert longer["oa"]["std"] is None
     begun = {
         **a_run("taught", 0, 0.8),

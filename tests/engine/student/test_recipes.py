@@ -179,7 +179,7 @@ def test_each_setting_is_another_run(config: DistillConfig, change: dict[str, An
 
 
 def test_a_checkpoint_of_before_these_settings_stays_up_to_date(config: DistillConfig) -> None:
-    later = ("augmentation", "optimizer", "last_lr", "clip")
+    later = ("labelled_share", "augmentation", "optimizer", "last_lr", "clip")
     features = read_features(config.work / "features.h5")
     before = {key: value for key, value in deciding(config).items() if key not in later}
     plugins = [discovery.find("backbones", config.student), discovery.find("objectives", "none")]

@@ -29,13 +29,14 @@ from pointcmt_cli.config import DistillConfig
 from pointcmt_cli.data.store.features import read_features
 from pointcmt_cli.engine.student import distill, recorded_step
 from pointcmt_cli.engine.student import step as student_step
+from pointcmt_cli.engine.student.batches import Resident
 from pointcmt_cli.engine.student.cuda_graph import (
     CudaGraph,
     drawing_is_an_error,
     waiting_is_an_error,
 )
 from pointcmt_cli.engine.student.recorded_step import fast, recorded
-from pointcmt_cli.engine.student.step import Resident, Step, Stepper, plain
+from pointcmt_cli.engine.student.step import Step, Stepper, plain
 from pointcmt_cli.engine.training import checkpoint, setup
 from pointcmt_cli.engine.training.resume import Resume
 from pointcmt_cli.errors import UsageError
@@ -116,10 +117,10 @@ def built(
 ) -> tuple[Step, torch.optim.Optimizer, Resident]:
     """What `distill` makes of a config, before its first step."""
     features = read_features(config.work / "features.h5")
-    data = Resident(features, torch.device(device), features.shapes.rows("train"))
+    loss = objective or discovery.build("objectives", config.objective, {})
+    data = Resident(features, torch.device(device), loss)
     with setup.seeded(0, "weights"):
         student = distill.build_student(config, features).to(device)
-        loss = objective or discovery.build("objectives", config.objective, {})
         generator = Clouds(16, 32).to(device).requires_grad_(False).eval()
         step = Step(student, loss.to(device), data, generator, config.precision)
         step.settle(config)
@@ -373,10 +374,12 @@ def meta_step(
     with torch.device("meta"):
         data = SimpleNamespace(**{name: torch.empty(shape) for name, shape in shapes.items()})
         data.labels, rows = torch.empty(40).long(), torch.empty(4).long()
-        points, progress = torch.empty(4, 512, 3), torch.empty(())
+        progress = torch.empty(())
         encoder = discovery.build("backbones", student, options)
         generator = Clouds(16, 64).requires_grad_(False).eval()
         network, loss = Classifier(encoder, 5, 16, name=student), objective()
+        data.labelled, data.mixed = torch.empty(40).bool(), getattr(loss, "uses_unlabelled", False)
+        points = torch.empty(4 * (1 + getattr(loss, "uses_average", False)), 512, 3)
     step = Step(network, loss, cast("Resident", data), generator, "auto").train()
 
     def work() -> None:
@@ -403,7 +406,9 @@ BACKBONES = [
 OBJECTIVES = [
     ("none", {}),
     ("contrast", {}),
-    ("pointcmt", {"recipe": "balanced"}),
+    ("pointcmt", {"recipe": "balanced", "head_weight": 1.0}),
+    ("soft-labels", {}),
+    ("self-training", {}),
     ("pointcmt", {"recipe": "reference"}),
 ]
 
@@ -420,7 +425,7 @@ def test_no_objective_waits_for_its_numbers(name: str, options: dict[str, Any]) 
     def built() -> nn.Module:
         objective = discovery.build("objectives", name, options)
         if name == "contrast":
-            objective.bank = torch.empty(40, 8)  # made once, of the whole train split
+            objective.parts[1].bank = torch.empty(40, 8)  # made once, of the whole train split
         return cast("nn.Module", objective)
 
     meta_step("pointnet", {}, built)()
@@ -455,7 +460,7 @@ def test_the_loop_around_the_step_waits_once_per_epoch(
     features = read_features(config.work / "features.h5")
     if filled:
         features.shapes.points[:, 64:] = features.shapes.points[:, :32]
-    data = Resident(features, torch.device("meta"), features.shapes.rows("train"))
+    data = Resident(features, torch.device("meta"), None)
     rate = torch.empty((), device="meta")
     optimizer = cast("torch.optim.Optimizer", SimpleNamespace(param_groups=[{"lr": rate}]))
     monkeypatch.setattr(setup, "stream", lambda *keys, device="cpu": Elsewhere())
