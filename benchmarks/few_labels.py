@@ -1,10 +1,10 @@
-"""Few labels, many shapes: plain, self-trained and taught students by labels per class, on the same steps and draws.
+"""Few labels, many shapes: plain, self-trained and taught students by labels per class, on equal steps and draws.
 
-usage: python benchmarks/few_labels.py --data FOLDER_OR_TAR --work DIR [--labels 4] [--draws 5] [--arms ...] [--out FILE]
+usage: python benchmarks/few_labels.py --data MESHES --work DIR [--labels 4] [--draws 5] [--arms ...] [--out FILE]
 
-The data is a mesh tree CLASS/{train,test}/NAME. A draw hides the labels of all other train shapes (held-out's too) from
-teacher and students; nothing is chosen by a score, the last epoch is kept, test is scored once per run. Interrupted, the
-same line goes on; another line with the same --out adds to it. Every setting was fixed before the first recorded run.
+MESHES is a tree CLASS/{train,test}/NAME, or a tar of one. A draw hides the labels of all other train shapes (held-out's
+too) from teacher and students; nothing is chosen by a score, the last epoch is kept, test is scored once per run.
+Interrupted, the same line goes on; another line with the same --out adds to it.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import json
 import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -80,13 +81,15 @@ def main() -> None:
                 add({"student": TEACHER, "arm": TEACHER, "labels": labels, "draw": draw, **teacher})
             jobs = [(student, arm) for student in options.students for arm in options.arms]
             with ThreadPoolExecutor(options.jobs) as pool:
-                for row in pool.map(lambda job: learned(work, features, labels, draw, *job), jobs):
+                for row in pool.map(
+                    partial(learned, work, features, labels, draw), *zip(*jobs, strict=True)
+                ):
                     add(row)
     show(summary(rows))
 
 
 def taught(work: Path, views: Path, labels: str, draw: int) -> tuple[Path, dict[str, float] | None]:
-    """features.h5 of a draw, and the teacher's scores where it was trained now; all teachers share the image features."""
+    """features.h5 of a draw, and the teacher's scores where it was trained now; image features are shared."""
     features = work / f"features-{labels.rstrip('%')}-{draw}.h5"
     if features.exists():
         return features, None

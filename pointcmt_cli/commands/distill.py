@@ -40,8 +40,10 @@ def distill(
         "held-out split, last epoch": result["last_epoch"],
         "test split, scored once": result["test"],
     }
-    variant = f" on {result['variant']}" if result.get("variant") else ""
-    title = f"{config.student} ({config.objective}){variant}, epoch {result['selected_epoch']} kept"
+    about = f" on {result['variant']}" if result["variant"] else ""
+    if result["labels_per_class"]:
+        about += f", {result['labels_per_class']} labels per class"
+    title = f"{config.student} ({config.objective}){about}, epoch {result['selected_epoch']} kept"
     console.scores(title, scores)
     console.line(f"{result['checkpoint']}\nnext: pointcmt evaluate {result['checkpoint']}")
 

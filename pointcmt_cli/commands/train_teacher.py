@@ -21,7 +21,10 @@ def train_teacher(config: TeacherConfig) -> None:
         "out of fold (train shapes, heads that never saw them)": result["out_of_fold"],
         "test": result["test"],
     }
-    console.scores(f"Teacher {result['teacher']}", scores)
+    few = result["labels_per_class"]
+    console.scores(
+        f"Teacher {result['teacher']}{f', {few} labels per class' if few else ''}", scores
+    )
     console.line(f"{result['checkpoint']}, {result['features']}")
     where = "" if config.work == TeacherConfig.work else f" --work {config.work}"
     console.line(f"next: pointcmt distill --student {DistillConfig.student}{where}")

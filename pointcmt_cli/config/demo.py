@@ -21,8 +21,11 @@ class DemoConfig:
     work: Annotated[Path, Setting("Folder for everything.", FILES, metavar="DIR")] = Path(
         "pointcmt-demo"
     )
-    shapes: Annotated[int, Setting("Train shapes per class.", RUN, low=4)] = 30
+    shapes: Annotated[int, Setting("Train shapes per class.", RUN, low=4)] = 34
     """Half as many again are test."""
+    labels: Annotated[
+        int, Setting("Train shapes per class that have a label; the others have none.", RUN, low=1)
+    ] = 4
     student: Annotated[str, Setting("Backbone plug-in.", PLUGIN)] = "pointnet"
     rig: str = "orthogonal6"
     image_size: int = 112

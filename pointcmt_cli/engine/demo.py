@@ -25,7 +25,7 @@ from pointcmt_cli.records import Note, Record, Records, Result
 
 
 def demo(config: DemoConfig) -> Records:
-    """Generate, render, teach, distil (and train the plain student); ends in the three test scores."""
+    """Generate, render, hide most labels, teach, distil (and train the plain student); ends in three test scores."""
     began = time.monotonic()
     discovery.find("backbones", config.student)
     meshes = config.work / f"meshes-{config.shapes}-{config.seed}"
@@ -44,12 +44,19 @@ def demo(config: DemoConfig) -> Records:
         )
     )
     teacher = yield from _trained(
-        train_teacher(TeacherConfig(work=config.work, seed=config.seed, device=config.device))
+        train_teacher(
+            TeacherConfig(
+                work=config.work,
+                labels_per_class=str(config.labels),
+                seed=config.seed,
+                device=config.device,
+            )
+        )
     )
     scores = {"teacher": teacher["test"]}
     for label, objective in (
-        ("plain student", PLAIN_OBJECTIVE),
-        ("distilled student", DistillConfig.objective),
+        ("plain student (labels alone)", PLAIN_OBJECTIVE),
+        ("taught student (all shapes)", DistillConfig.objective),
     ):
         student = yield from _trained(
             distill(

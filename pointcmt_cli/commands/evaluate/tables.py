@@ -173,7 +173,9 @@ def _title(run: Run, document: Document) -> str:
     what = "teacher" if run["is_teacher"] else run["objective"]
     variant = f", {document['data']['variant']}" if document["data"]["variant"] else ""
     inputs = f"{run['points']} points" if run["points"] else "views"
-    name = ", ".join(filter(None, (run["name"], what, f"seed {run['seed']}")))
+    few = run["provenance"].get("labels_per_class")
+    labels = f"{few} labels per class" if few else None
+    name = ", ".join(filter(None, (run["name"], what, labels, f"seed {run['seed']}")))
     return f"{run_names([run])[0]}: {name}\n{document['data']['path']}{variant}, {inputs}"
 
 

@@ -59,6 +59,7 @@ def facts(run: Run) -> dict[str, Any]:
         "Objective": None
         if run["objective"] is None
         else f"{run['objective']}{with_options(made.get('objective_options') or {})}",
+        **({"Labels": f"{few} of each class"} if (few := made.get("labels_per_class")) else {}),
         "Seed": run["seed"],
         "Epoch kept": run["selected_epoch"],
         "Points": run["points"],

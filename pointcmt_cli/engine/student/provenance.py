@@ -120,5 +120,6 @@ def summary(values: Checkpoint, out: Path) -> dict[str, Any]:
         "student": values["name"],
         "objective": values["provenance"]["objective"],
         "variant": values["provenance"].get("variant"),
+        "labels_per_class": values["provenance"].get("labels_per_class"),
         **metrics,
     }

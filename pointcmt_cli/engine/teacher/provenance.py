@@ -133,5 +133,6 @@ def summary(kept: Checkpoint, config: TeacherConfig) -> dict[str, Any]:
         "teacher": kept["name"],
         "frozen": kept["provenance"]["frozen"],
         "variant": kept["provenance"].get("variant"),
+        "labels_per_class": kept["provenance"].get("labels_per_class"),
         **kept["metrics"],
     }
