@@ -46,9 +46,9 @@ class Distillation:
     teacher_features: Tensor
     """(B, D) of the same shapes, computed once from their views."""
     teacher_logits: Tensor
-    """(B, K) of the teacher on the same shapes."""
+    """(B, K) of the teacher on the same shapes, calibrated: as sure as it is right where it was not trained."""
     oof_logits: Tensor
-    """(B, K) of teachers that were not trained on these shapes (out of fold)."""
+    """(B, K) of teachers that were not trained on these shapes (out of fold), calibrated likewise."""
     generator: Callable[[Tensor], Tensor] | None = None
     """CMPG, frozen, in eval mode: features (B, D) -> clouds (B, 1024, 3)."""
     mixed: bool = False

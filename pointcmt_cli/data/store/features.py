@@ -2,7 +2,8 @@
 
 points, label, split, name as in views.h5; of the teacher, float32: encoder_features (S, E) before the neck,
 teacher_features (S, D) after it, teacher_logits (S, K), and oof_logits (S, K), which for a train shape come from a head
-that was not trained on it; root attributes: teacher, teacher_digest, views_digest, folds, ..., and those of views.h5.
+that was not trained on it; root attributes: teacher, teacher_digest, views_digest, folds, temperature (by which both
+logits are calibrated), ..., and those of views.h5.
 """
 
 import json
@@ -43,6 +44,11 @@ class Features:
     `folds` is 0, equal to `teacher_logits`. There are no such features: every fold's neck has a space of its own."""
     encoder_features: NDArray[np.float32]
     """(S, E): the image network's own, before the neck."""
+
+    @property
+    def temperature(self) -> float:
+        """By which both logits are divided for a teacher that is as sure as it is right; 1 in files that do not say."""
+        return float(self.shapes.attributes.get("temperature", 1.0))
 
 
 def write_features(

@@ -1,36 +1,17 @@
-"""Is a classifier right as often as it says? In: logits (S, K) and labels (S,); out: calibration error and temperature.
+"""Is a classifier right as often as it says? In: logits (S, K), labels (S,) and a temperature; out: calibration error.
 
-Expected calibration error and one temperature after Guo et al., "On Calibration of Modern Neural Networks" (ICML 2017).
+Expected calibration error after Guo et al., "On Calibration of Modern Neural Networks" (ICML 2017).
 """
-
-import math
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 from pointcmt_cli.engine.evaluation.schema import Bin, Calibration
 
 BINS = 15
 """Of equal width over [0, 1]; Guo et al.'s number."""
-TEMPERATURES = (0.05, 20.0)
-"""Between these the temperature is looked for; where every answer is right the likelihood has no maximum."""
-
-
-def fit_temperature(logits: Tensor, labels: NDArray[np.int64]) -> float:
-    """The temperature that makes softmax(logits / temperature) most likely; fitted on the held-out split only."""
-    target = torch.as_tensor(labels, dtype=torch.int64)
-    exact = logits.double()
-
-    def loss(log_temperature: float) -> float:
-        scaled = exact / math.exp(log_temperature)
-        return float(torch.nn.functional.cross_entropy(scaled, target))
-
-    low, high = map(math.log, TEMPERATURES)
-    found = minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-6})
-    return math.exp(float(found.x))
 
 
 def calibration(

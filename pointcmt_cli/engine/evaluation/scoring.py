@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pointcmt_cli.config import EvaluateConfig
 from pointcmt_cli.data.store.views import ShapeSet
-from pointcmt_cli.engine.evaluation.calibration import calibration, fit_temperature
+from pointcmt_cli.engine.evaluation.calibration import calibration
 from pointcmt_cli.engine.evaluation.comparison import Answers, agreement
 from pointcmt_cli.engine.evaluation.document import describe_run
 from pointcmt_cli.engine.evaluation.intervals import intervals
@@ -24,6 +24,7 @@ from pointcmt_cli.engine.evaluation.schema import Kind, Pass, Run, Split, SplitS
 from pointcmt_cli.engine.teacher.image_features import Views
 from pointcmt_cli.engine.training import setup
 from pointcmt_cli.engine.training.metrics import logit_batches, scores
+from pointcmt_cli.engine.training.temperature import fit_temperature
 from pointcmt_cli.engine.training.trained import Trained
 from pointcmt_cli.records import Progress, Record
 from pointcmt_cli.splits import HELD_OUT, TEST

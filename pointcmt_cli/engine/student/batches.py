@@ -42,8 +42,8 @@ class Resident:
         self.labels = put(shapes.labels)
         self.labelled = (torch.arange(len(rows)) < len(train)).to(device)
         self.teacher_features = put(features.teacher_features)
-        self.teacher_logits = put(features.teacher_logits)
-        self.oof_logits = put(features.oof_logits)
+        self.teacher_logits = put(features.teacher_logits) / features.temperature
+        self.oof_logits = put(features.oof_logits) / features.temperature
         self.encoder_features = put(features.encoder_features)
         self.counts = len(train), len(shown), len(others)
         """Labelled; unlabelled that are shown to the objective; unlabelled that there are."""

@@ -44,6 +44,7 @@ from pointcmt_cli.engine.training.beside import log_tensorboard, write_run
 from pointcmt_cli.engine.training.metrics import scores
 from pointcmt_cli.engine.training.resume import Best, Resume
 from pointcmt_cli.engine.training.stored import Metrics, SplitScore
+from pointcmt_cli.engine.training.temperature import fit_temperature
 from pointcmt_cli.errors import DataError
 from pointcmt_cli.files import digest
 from pointcmt_cli.models.classifier import Classifier
@@ -117,7 +118,8 @@ def train(config: TeacherConfig) -> Records:
         checkpoint.save(out, kept)
         if config.tensorboard:
             log_tensorboard(out, history)
-    write_features(features_file, features, feature_attributes(config, kept), made)
+    attributes = {**feature_attributes(config, kept), "temperature": temperature(features, config)}
+    write_features(features_file, features, attributes, made)
     resume.clear()
     yield Result(summary(kept, config))
 
@@ -162,6 +164,15 @@ def teach(
         features = model.neck(torch.from_numpy(encoded).to(device))
         logits = model.head(features).cpu().numpy()
     return Features(shapes, features.cpu().numpy(), logits, logits, encoded)
+
+
+def temperature(features: Features, config: TeacherConfig) -> float:
+    """At which it is as sure as it is right, of shapes that it was not trained on: out of fold, else held-out."""
+    shapes = features.shapes
+    rows = shapes.rows(TRAIN if config.folds else HELD_OUT)
+    if not len(rows):
+        return 1.0
+    return fit_temperature(torch.from_numpy(features.oof_logits[rows]), shapes.labels[rows])
 
 
 def selected(history: list[dict[str, Any]]) -> int:

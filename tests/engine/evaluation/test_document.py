@@ -25,7 +25,6 @@ from pointcmt_cli.engine.evaluation.calibration import (
     bins,
     calibration,
     calibration_error,
-    fit_temperature,
 )
 from pointcmt_cli.engine.evaluation.comparison import agreement, mcnemar, teacher_answers
 from pointcmt_cli.engine.evaluation.document import history
@@ -34,6 +33,7 @@ from pointcmt_cli.engine.evaluation.groups import group_of, groups, repeated
 from pointcmt_cli.engine.evaluation.intervals import intervals
 from pointcmt_cli.engine.evaluation.robustness import DGCNN, DGCNN_CLEAN, corruption_errors
 from pointcmt_cli.engine.training.metrics import scores
+from pointcmt_cli.engine.training.temperature import fit_temperature
 from pointcmt_cli.errors import DataError, UsageError
 from pointcmt_cli.records import Note, Result
 from toy_student import CLASSES, POINTS, save, write_data

@@ -6,13 +6,17 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import torch
 
 from pointcmt_cli.config import DistillConfig, TeacherConfig
+from pointcmt_cli.data.store.features import read_features
 from pointcmt_cli.data.store.views import read_shapes
+from pointcmt_cli.engine.student.batches import Resident
 from pointcmt_cli.engine.student.distill import distill
 from pointcmt_cli.engine.teacher.few_labels import few_labels
 from pointcmt_cli.engine.teacher.train_teacher import train_teacher
 from pointcmt_cli.engine.training import checkpoint
+from pointcmt_cli.engine.training.temperature import fit_temperature
 from pointcmt_cli.errors import UsageError
 from pointcmt_cli.records import Note, Result
 from toy_student import write_data
@@ -94,3 +98,21 @@ def test_another_number_is_another_teacher(work: Path) -> None:
 def test_what_is_no_number_of_labels_is_refused(work: Path, per_class: str) -> None:
     with pytest.raises(UsageError, match="a number of shapes, or a share such as 10%"):
         taught(work, per_class)
+
+
+def test_a_students_teacher_is_as_sure_as_it_is_right(work: Path) -> None:
+    """The temperature is fitted on the out-of-fold answers, and both kinds of answers are divided by it."""
+    taught(work, "8")
+    features = read_features(work / "features.h5")
+    rows = features.shapes.rows("train")
+    oof = torch.from_numpy(features.oof_logits[rows])
+    labels = torch.from_numpy(features.shapes.labels[rows])
+    assert features.temperature == pytest.approx(fit_temperature(oof, labels.numpy()), rel=1e-4)
+    assert features.temperature == features.shapes.attributes["temperature"] != 1.0
+    data = Resident(features, torch.device("cpu"), None)
+    np.testing.assert_allclose(
+        data.teacher_logits.numpy() * features.temperature, features.teacher_logits[rows], rtol=1e-5
+    )
+    np.testing.assert_allclose(
+        data.oof_logits.numpy() * features.temperature, oof.numpy(), rtol=1e-5
+    )
