@@ -14,7 +14,7 @@ def demo(config: DemoConfig) -> None:
     from pointcmt_cli.engine.demo import demo as stage
 
     result = console.follow(stage(config))
-    title = f"On the test split, {config.labels} of {config.shapes} train shapes of each class with a label, one seed"
+    title = f"Test, one seed; labels for {config.labels} of {config.shapes} shapes a class"
     console.scores(title, result["scores"])
     console.line(f"{result['seconds']:.0f} s; files in {result['work']}")
     console.line(f"next: pointcmt predict {result['work']}/{config.student}.pt {result['example']}")
