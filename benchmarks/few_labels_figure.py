@@ -16,8 +16,8 @@ HERE = Path(__file__).resolve().parent
 LINES = {
     ("teacher", "teacher"): ("image teacher (sees pictures)", "#999999", "--"),
     ("pointnet", "default"): ("taught on all shapes (default)", "#0b6e99", "-"),
-    ("pointnet", "self-training"): ("self-training, points alone", "#c77d0a", "-"),
     ("pointnet", "plain"): ("labels alone", "#a83232", "-"),
+    ("pointnet", "self-training"): ("self-training, points alone", "#e3a008", ":"),
 }
 """Students and arms that are drawn: their name, colour and stroke."""
 
@@ -34,7 +34,7 @@ def main() -> None:
     for place, path in zip(axes[0], options.results, strict=True):
         panel(place, json.loads(path.read_text()))
     axes[0][0].set_ylabel("test OA in %")
-    axes[0][0].legend(frameon=False, fontsize=9, loc="upper left")
+    axes[0][0].legend(frameon=False, fontsize=9, loc="lower right")
     figure.tight_layout()
     figure.savefig(options.out, dpi=150)
 
@@ -54,7 +54,15 @@ def panel(place: Any, result: dict[str, Any]) -> None:
         means = [mean(found[key][number]) for number in numbers]
         spreads = [stdev(v) if len(v := found[key][number]) > 1 else 0 for number in numbers]
         low, high = zip(*((m - s, m + s) for m, s in zip(means, spreads, strict=True)), strict=True)
-        place.plot(numbers, means, stroke, color=color, label=name, marker="o", markersize=4)
+        place.plot(
+            numbers,
+            means,
+            stroke,
+            color=color,
+            label=name,
+            marker="o",
+            markersize=5 if stroke == ":" else 4,
+        )
         place.fill_between(numbers, low, high, color=color, alpha=0.15, linewidth=0)
     place.set_xscale("log", base=2)
     place.set_xticks(every, [str(number) for number in every])
