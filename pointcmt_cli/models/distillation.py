@@ -59,7 +59,11 @@ class Distillation:
 
 
 def label_loss(batch: Distillation, smoothing: float = 0.0) -> Tensor:
-    """Mean cross-entropy of the shapes that have a label, with torch's label smoothing; shapes are static."""
+    """Mean cross-entropy of the shapes that have a label, with torch's label smoothing; shapes are static.
+
+    >>> def terms(batch: Distillation) -> dict[str, Tensor]:
+    ...     return {"labels": label_loss(batch, smoothing=0.1)}
+    """
     labels = torch.where(batch.labelled, batch.labels, -1)
     return functional.cross_entropy(
         batch.student_logits, labels, ignore_index=-1, label_smoothing=smoothing
@@ -67,5 +71,9 @@ def label_loss(batch: Distillation, smoothing: float = 0.0) -> Tensor:
 
 
 def mean_of(values: Tensor, chosen: Tensor) -> Tensor:
-    """Mean of values (B,) over the chosen (B,) bool; 0 where none is."""
+    """Mean of values (B,) over the chosen (B,) bool; 0 where none is.
+
+    >>> mean_of(torch.tensor([1.0, 2.0, 6.0]), torch.tensor([True, False, True]))
+    tensor(3.5000)
+    """
     return (values * chosen).sum() / chosen.sum().clamp_min(1)

@@ -154,6 +154,7 @@ class Data:
     def __init__(self) -> None:
         numbers = torch.Generator().manual_seed(2)
         self.labels = torch.arange(ROWS) % 3
+        self.labelled, self.mixed = torch.ones(ROWS, dtype=torch.bool), False
         for name, width in (("teacher_features", 12), ("teacher_logits", 3)):
             setattr(self, name, torch.randn(ROWS, width, generator=numbers, dtype=torch.float64))
         self.oof_logits = self.encoder_features = torch.zeros(ROWS, 3)
