@@ -20,7 +20,9 @@ from pipeline import pointcmt
 from real_meshes import unpack
 from record import spread, write_record
 
+from pointcmt_cli.config import DistillConfig
 from pointcmt_cli.data.store.views import read_shapes
+from pointcmt_cli.engine.student.batches import steps_per_epoch
 from pointcmt_cli.engine.training import checkpoint
 
 HERE = Path(__file__).resolve().parent
@@ -107,7 +109,7 @@ def learned(
     """One student of one draw."""
     counts = read_shapes(features).counts()
     unlabelled = counts.get("unlabelled", 0)
-    each = max(math.ceil(unlabelled / 24), counts["train"] // 32)
+    each = steps_per_epoch(counts["train"], unlabelled, DistillConfig())
     out = (
         work / f"{student}-{arm.replace(' ', '-').replace(',', '')}-{labels.rstrip('%')}-{draw}.pt"
     )

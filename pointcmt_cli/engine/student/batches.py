@@ -70,10 +70,7 @@ class Resident:
     def steps(self, config: DistillConfig) -> int:
         """Steps per epoch."""
         labelled, _, unlabelled = self.counts
-        full, rest = divmod(labelled, config.batch_size)
-        if not unlabelled:
-            return full + (rest > 1)  # batch norm needs two
-        return max(math.ceil(unlabelled / (config.batch_size - with_label(config))), full)
+        return steps_per_epoch(labelled, unlabelled, config)
 
     def _rows(self, config: DistillConfig, numbers: torch.Generator) -> Iterator[Tensor]:
         """Row numbers of every step of an epoch."""
@@ -90,6 +87,14 @@ class Resident:
             return
         others = torch.split(labelled + _round(shown, steps * (size - own), numbers), size - own)
         yield from (torch.cat(pair) for pair in zip(known, others, strict=True))
+
+
+def steps_per_epoch(labelled: int, unlabelled: int, config: DistillConfig) -> int:
+    """Of every objective on a file with so many train shapes and so many without a label."""
+    full, rest = divmod(labelled, config.batch_size)
+    if not unlabelled:
+        return full + (rest > 1)  # batch norm needs two
+    return max(math.ceil(unlabelled / (config.batch_size - with_label(config))), full)
 
 
 def with_label(config: DistillConfig) -> int:
