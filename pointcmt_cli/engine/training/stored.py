@@ -120,11 +120,16 @@ class Provenance(TypedDict, total=False):
     counts: Annotated[dict[str, int], "shapes by split"]
 
 
-class Checkpoint(TypedDict):
-    """The flat dict of a student or a teacher: plain values and tensors only."""
+class Written(TypedDict):
+    """How every file of a training begins."""
 
     format: Annotated[str, "`pointcmt-checkpoint`"]
     version: Annotated[int, "1"]
+
+
+class Checkpoint(Written):
+    """The flat dict of a student or a teacher: plain values and tensors only."""
+
     pointcmt: Annotated[str, "the version that trained it"]
     torch: Annotated[str, "the version that trained it"]
     group: Annotated[Literal["backbones", "teachers"], "the kind of plug-in"]
@@ -143,11 +148,9 @@ class Checkpoint(TypedDict):
     state_dict: Annotated[State, "encoder, neck and head"]
 
 
-class GeneratorFile(TypedDict):
+class GeneratorFile(Written):
     """A generator.pt."""
 
-    format: Annotated[str, "`pointcmt-checkpoint`"]
-    version: Annotated[int, "1"]
     group: Annotated[str, "`generator`"]
     layers: Annotated[int, "1 (the reference code) or 3 (the paper)"]
     width: Annotated[int, "of the teacher's features"]
@@ -161,11 +164,9 @@ class GeneratorFile(TypedDict):
     state_dict: Annotated[State, "the weights"]
 
 
-class ResumeState(TypedDict):
+class ResumeState(Written):
     """A .NAME.resume: what a killed run goes on from."""
 
-    format: Annotated[str, "`pointcmt-checkpoint`"]
-    version: Annotated[int, "1"]
     key: Annotated[str, "the `run_key` of its run"]
     epoch: Annotated[int, "finished epochs"]
     history: Annotated[list[dict[str, Any]], "a row for each of them"]
