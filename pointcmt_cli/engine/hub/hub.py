@@ -35,7 +35,7 @@ NEEDED: dict[str, type | tuple[type, ...]] = {
     "options": dict,
     "distribution": str,
     "distribution_version": str,
-    "width": int,
+    "width": (int, type(None)),
     "class_names": list,
     "config": dict,
     "metrics": dict,
@@ -152,7 +152,11 @@ def _settings(path: Path, place: str) -> dict[str, Any]:
         raise DataError(
             f"{place} has format version {version}, this pointcmt reads {checkpoint.VERSION}: upgrade pointcmt"
         )
-    wrong = [key for key, kind in NEEDED.items() if not isinstance(values.get(key), kind)]
+    wrong = [
+        key
+        for key, kind in NEEDED.items()
+        if key not in values or not isinstance(values[key], kind)
+    ]
     if wrong or values["group"] not in discovery.GROUPS:
         raise DataError(f"{place}: its {SETTINGS} does not say {', '.join(wrong) or 'what it is'}")
     return values

@@ -20,6 +20,7 @@ from pointcmt_cli.cli import app
 from pointcmt_cli.config import PullConfig, PushConfig
 from pointcmt_cli.engine.hub import hub as stage
 from pointcmt_cli.engine.training import checkpoint
+from pointcmt_cli.engine.training.stored import Checkpoint
 from pointcmt_cli.errors import DataError, PluginError, PointCMTError, UsageError
 from pointcmt_cli.records import Note, Result
 from toy_student import clouds, save, write_data
@@ -85,6 +86,23 @@ def test_what_is_pulled_evaluates_as_what_was_pushed(hub: Hub, tmp_path: Path) -
         one = checkpoint.rebuild(checkpoint.load(path), path)(points)
         other = checkpoint.rebuild(theirs, path)(points)
     assert torch.equal(one, other)
+
+
+def test_a_network_without_a_neck_comes_back(hub: Hub, tmp_path: Path) -> None:
+    path = tmp_path / "bare.pt"
+    save(path)
+    values = checkpoint.load(path)
+    state = {key: each for key, each in values["state_dict"].items() if not key.startswith("neck")}
+    checkpoint.save(path, {**values, "width": None, "state_dict": state})
+    push(path)
+    pull(tmp_path / "back.pt")
+    back = checkpoint.load(tmp_path / "back.pt")
+    assert back["width"] is None
+    assert checkpoint.rebuild(back, path).width is None
+
+
+def test_what_a_repository_must_say_are_fields_of_a_checkpoint() -> None:
+    assert stage.NEEDED.keys() < Checkpoint.__annotations__.keys()
 
 
 def test_paths_of_this_machine_stay_here(hub: Hub, tmp_path: Path) -> None:
